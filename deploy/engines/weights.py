@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from deploy.system.blueprint import Blueprint
 from sim_hw.clusters.supernode import Memory, Operation, Reach
-from sim_hw.operators.model_bytes import model_bytes
 
 
 def weights_load_s(blueprint: Blueprint) -> float:
@@ -16,5 +15,5 @@ def weights_load_s(blueprint: Blueprint) -> float:
     except LookupError:
         return 0.0
     num_dies = max(one.num_npus for one in blueprint.instances) * cluster.chip.num_dies.count
-    num_bytes = model_bytes(blueprint.model, cluster.defaults, blueprint.drafting.has_mtp)
+    num_bytes = blueprint.drafting.weight_bytes(blueprint.model, cluster.defaults)
     return num_bytes / num_dies / access.bytes_per_s.value

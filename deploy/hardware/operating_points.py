@@ -62,12 +62,18 @@ def decode_point(
     acceptance: float | None = None,
     accept_length: float | None = None,
     drafter: str | None = None,
+    draft_model: ModelShape | None = None,
 ) -> DecodePoint:
     """A point of the cluster's decode stage; None was not given. `accept_length` stands for an acceptance."""
     default = default_decode_point(_with_precisions(cluster, options), model)
     load = _given(batch_per_npu=batch_per_npu, context_tokens=context_tokens, mtp_k=mtp_k, acceptance=acceptance)
     if drafter is not None:
-        load["drafter"] = Drafter(one_of("--drafter", drafter, list(Drafter)))
+        load["drafter"] = kind = Drafter(one_of("--drafter", drafter, list(Drafter)))
+        if mtp_k == 0 and kind is not Drafter.MTP:
+            raise ConfigError(f"--drafter {drafter} and --mtp 0: nothing is drafted; leave one out")
+        if mtp_k is None and kind is not Drafter.MTP:
+            load["mtp_k"] = max(1, default.mtp_k)
+    load |= _given(draft_model=draft_model)
     point = replace(default, **_instance(default, options), **load)
     if accept_length is None:
         return point

@@ -61,6 +61,7 @@ def answer_decode(
     afd: str | None = None,
     calibration: str | None = None,
     drafts: int | None = None,
+    draft_model: str | None = None,
 ) -> Answer:
     """Of a decode step, likewise; with `drafts` there is a row for each number of drafts up to that one."""
     if drafts is not None:
@@ -71,7 +72,9 @@ def answer_decode(
     supernode, shape = load_calibrated(cluster, calibration), load_model(model)
     tell_notes(shape)
     with physics_refusing():
-        point = decode_point(supernode, shape, instance, batch, context, mtp, acceptance, accept_length, drafter)
+        small = None if draft_model is None else load_model(draft_model)
+        load = batch, context, mtp, acceptance, accept_length, drafter, small
+        point = decode_point(supernode, shape, instance, *load)
 
         def answer_at(point: DecodePoint) -> Answer:
             if limit_s is not None:

@@ -102,6 +102,7 @@ def _load(point: DecodePoint) -> dict[str, Any]:
         "context": point.context_tokens,
         "mtp": point.mtp_k,
         "drafter": point.drafter.value,
+        **({} if point.draft_model is None else {"draft_model": point.draft_model.name}),
         "acceptance": point.acceptance,
     }
 

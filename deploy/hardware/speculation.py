@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
+from deploy.hardware.endings import is_file
+from deploy.hardware.lookup import load_model
 from deploy.settings.setting import setting
+from sim_hw.clusters.supernode import ServingDefaults
 from sim_hw.models.shape import ModelShape
 from sim_hw.operators.operating_point import MOST_DRAFTS, USUAL_ACCEPTANCE, Drafter, draft_layers
 
-DrafterText = Literal["mtp", "eagle", "ngram"]
+DrafterText = Literal["mtp", "eagle", "ngram", "model"]
 AcceptedText = Literal["expected", "sampled"]
+
+
+def _draft_model(name: str) -> ModelShape | None:
+    return load_model(name) if name else None
+
+
+def _absolute_file(name: str) -> str:
+    """Processes that stand elsewhere read it too."""
+    return str(Path(name).resolve()) if is_file(name) else name
 
 
 class Speculation(Struct, frozen=True):
@@ -26,7 +39,11 @@ class Speculation(Struct, frozen=True):
     )
     """Speculative tokens of a decode step; empty for one, if there is anything to draft with."""
     drafter: DrafterText = setting("mtp", type=DrafterText, is_extra=True)
-    """What drafts: mtp, the model's own module; eagle, a decoder layer of its own; ngram, text that was seen before."""
+    """What drafts: mtp, the model's own module; eagle, a decoder layer of its own; ngram, text that was seen before;
+    model, a small model, which is `draft_model`."""
+    draft_model: ModelShape | None = setting("", _draft_model, kept=_absolute_file, is_extra=True)
+    """Model that drafts, by name, Hugging Face config.json or mindformers YAML file, dense and of the same vocabulary;
+    empty for none."""
     acceptance: float | None = setting(None, type=float | None, between=(0, 1), is_extra=True)
     """Probability that a draft is accepted, given that the one before it was; empty for 0.7."""
     accept_length: float | None = setting(None, type=float | None, between=(1, 1 + MOST_DRAFTS), is_extra=True)
@@ -47,6 +64,8 @@ class Drafting(Struct, frozen=True):
     drafter: Drafter
     acceptance: float = USUAL_ACCEPTANCE
     is_sampled: bool = False
+    model: ModelShape | None = None
+    """Where it is one that drafts."""
 
     @property
     def has_mtp(self) -> bool:
@@ -55,8 +74,28 @@ class Drafting(Struct, frozen=True):
 
     def layers(self, model: ModelShape) -> int:
         """Of the model and of what drafts: those that keep KV."""
+        return self._own_layers(model) + (self.model.layers if self.model else 0)
+
+    def _own_layers(self, model: ModelShape) -> int:
         return model.layers + (draft_layers(self.drafter, model) if self.drafts else 0)
 
     def kv_bytes_per_token(self, model: ModelShape, bytes_per_element: float) -> int:
         """What a token of KV takes wherever it is kept, and on its way."""
-        return int(self.layers(model) * model.attention.cached_elements * bytes_per_element)
+        elements = self._own_layers(model) * model.attention.cached_elements
+        if self.model is not None:
+            elements += self.model.layers * self.model.attention.cached_elements
+        return int(elements * bytes_per_element)
+
+    def weight_bytes(self, model: ModelShape, defaults: ServingDefaults) -> float:
+        """Of the model and of what drafts: what an instance loads."""
+        # Few runs lose a worker.
+        from sim_hw.operators.model_bytes import model_bytes
+        from sim_hw.steps.decode_step import eagle_ffn_parameters
+
+        num_bytes = model_bytes(model, defaults, self.has_mtp)
+        if self.drafts and self.drafter is Drafter.EAGLE:
+            layer = model.attention_parameters + eagle_ffn_parameters(model) + model.mtp_projection_parameters
+            num_bytes += layer * defaults.precision.bytes_per_element
+        if self.model is not None:
+            num_bytes += self.model.total_parameters * defaults.precision.bytes_per_element
+        return num_bytes

@@ -56,13 +56,17 @@ def validation_document(
 
 def validation_page(validation: Validation, published: Sequence[PublishedRow], claimed: Sequence[Claim]) -> str:
     """The same for people, ending in a newline."""
-    caching = f"{_num_not_predicted()} points on loading models from storage are not predicted: nothing here loads any."
+    caching = (
+        f"{_num_not_predicted()} more points are about loading models from storage: runs predict these, by their "
+        "fabric (docs/caching.md), not this model."
+    )
     blocks = [
-        _calibration_table(validation),
+        "Calibration points\n" + _calibration_table(validation),
         _calibration_sums(validation),
         caching,
         "Published elsewhere\n" + _published_table(published),
         _published_sums(published),
+        "Assumed of these, or against them\n" + _remarks(published),
         "Not predicted\n" + _open_table(published),
         "By chip, engine and class\n" + _sums_table(validation, published),
         "Claimed by the press of CloudMatrix384\n" + claims_table(claimed),
@@ -158,7 +162,7 @@ def _cells(errors: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _published_table(published: Sequence[PublishedRow]) -> str:
-    head = ("  point", "chip", "engine", "published", "predicted", "unit", "error", "error bar", "", "once blind")
+    head = ("  point", "chip", "engine", "published", "predicted", "unit", "error", "error bar", "use", "once blind")
     rows = [
         (
             f"  {row.point.id}",
@@ -176,6 +180,13 @@ def _published_table(published: Sequence[PublishedRow]) -> str:
         if row.predicted is not None
     ]
     return table([head, *rows], right=(3, 4, 6, 7, 9))
+
+
+def _remarks(published: Sequence[PublishedRow]) -> str:
+    """What was assumed of a point, or speaks against it."""
+    return table(
+        (f"  {row.point.id}", row.point.note) for row in published if row.point.note and row.predicted is not None
+    )
 
 
 def _sums_by_use(published: Sequence[PublishedRow]) -> dict[str, dict[str, Any]]:
@@ -227,7 +238,15 @@ def _range(row: PublishedRow) -> str:
 def _sums_table(validation: Validation, published: Sequence[PublishedRow]) -> str:
     head = ("  chip", "engine", "class", "points", "mean absolute error", "largest", "inside the bar")
     rows = [
-        (f"  {chip}", engine, stage, str(count), f"{100 * mean:.1f} %", f"{100 * largest:.1f} %", str(inside))
+        (
+            f"  {chip}",
+            engine,
+            stage,
+            str(count),
+            f"{100 * mean:.1f} %",
+            f"{100 * largest:.1f} %",
+            f"{inside} of {count}",
+        )
         for chip, engine, stage, count, mean, largest, inside in _sums(validation, published)
     ]
     return table([head, *rows], right=(3, 4, 5, 6))

@@ -23,7 +23,6 @@ from deploy.settings.settings import Settings
 from deploy.terminal.interrupt import stop_on_interrupt
 from deploy.terminal.progress import progress
 from scheduler.metrics.outcome.client_summary import ClientLog, ClientSummary, summarize_client
-from scheduler.metrics.outcome.collector import Collector
 from scheduler.metrics.outcome.ended_run import ClientsInfo, RunInfo
 from scheduler.metrics.records import Records
 from scheduler.policies.classes import ClassBook
@@ -62,11 +61,9 @@ def replay_http(job: ReplayJob, cluster: ClusterState | None) -> ClientResult:
     Ctrl-C ends it early, with all accounted for. `ConfigError` if the service is not there, or lets nobody in.
     """
     settings, waits = job.settings, job.options.links
-    if settings.clients.warmup:
-        raise ConfigError("--warmup: a client over HTTP counts all that it sends; leave it out")
     trace = open_trace(job.trace, options=job.options)
     source = trace_source(trace, settings, waits=waits, keeps_log=False)
-    front = ServiceFront(ClassBook(settings.requests.classes))
+    front = ServiceFront(ClassBook(settings.requests.classes), settings.clients.warmup)
     total, table = TraceTotal(job.trace, job.options, trace.num_requests_hint), front.table
     with service(cluster, settings) as url:
         started_s = monotonic_s()
@@ -151,8 +148,7 @@ def summary_of(
     settings: Settings, front: ServiceFront, records: Records, wall_s: float, clients: ClientsLog | None
 ) -> ClientSummary:
     """What came to the front, summed up."""
-    collector = Collector(front.table, ())
-    collector.ended_ns = front.ended_ns
+    front.collector.ended_ns = front.ended_ns
     info = RunInfo(
         wall_s,
         settings.run.seed,
@@ -163,9 +159,10 @@ def summary_of(
         clients=None
         if clients is None
         else ClientsInfo(clients.concurrency, settings.requests.class_names, clients.planned_turns),
+        warmup=settings.clients.warmup,
     )
     log = ClientLog(front.gaps_ns, front.late_sent_ns, front.late_tokens_ns)
-    return summarize_client(collector, info, settings.requests.judged_slo, records, log)
+    return summarize_client(front.collector, info, settings.requests.judged_slo, records, log)
 
 
 def _warnings(front: ServiceFront, summary: ClientSummary) -> list[str]:

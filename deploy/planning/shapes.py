@@ -213,7 +213,9 @@ def _decode(settings: Settings, num_npus: int, demand: Demand, slo: Slo) -> Kind
     drafting = drafting_of(settings)
     instance = InstanceOptions(num_npus=num_npus, eplb=options.expert_balance)
     load = 1, context, drafting.drafts, drafting.acceptance
-    point = decode_point(hardware.cluster, hardware.model, instance, *load, drafter=drafting.drafter.value)
+    point = decode_point(
+        hardware.cluster, hardware.model, instance, *load, drafter=drafting.drafter.value, draft_model=drafting.model
+    )
     found = predict_decode(largest_batch(point, slo.tpot_s if slo.tpot_s is not None else float("inf")))
     needed = demand.output_tokens_per_s / (found.tokens_per_s_per_npu * num_npus)
     return Kind("d", num_npus, needed, found.error_bar)

@@ -12,6 +12,7 @@ from deploy.settings.setting import setting
 from scheduler.protocol.catalog import shorten, unknown
 from scheduler.protocol.errors import ConfigError
 from scheduler.protocol.quantity import QuantityError, read_count
+from sim_hw.instance.process_start import PROCESS_START
 
 ROLES: Final = ("prefill", "decode", "aggregated")
 
@@ -59,9 +60,9 @@ class Scaling(Struct, frozen=True):
     room for."""
     interval_s: float = setting(30.0, name="autoscaler_interval_s", between=(1, 86_400), is_extra=True)
     """How often the autoscaler is asked, seconds."""
-    start_s: float = setting(30.0, name="autoscaler_start_s", between=(0, 86_400), is_extra=True)
+    start_s: float = setting(PROCESS_START.value, name="autoscaler_start_s", between=(0, 86_400), is_extra=True)
     """From the command to start an instance until its process is there and begins to load the model, seconds: its
-    container, its collective groups, its graphs. An estimate; nothing is published for NPUs."""
+    container, its collective groups, its graphs. An estimate (`PROCESS_START`); nothing is published for NPUs."""
 
     @property
     def is_on(self) -> bool:

@@ -1,6 +1,8 @@
-"""Aggregated instances: what they are made of, and what they do not do yet."""
+"""Aggregated instances: what they are made of."""
 
 from __future__ import annotations
+
+from msgspec.structs import replace
 
 from deploy.settings.settings import Settings
 from deploy.system.drafting import decode_config
@@ -12,8 +14,7 @@ from workers.aggregated.config import AggregatedConfig
 
 
 def check_aggregated(settings: Settings) -> None:
-    """A `ConfigError` for what a plan with aggregated instances does not do yet, and for a rule that has
-    nothing to decide."""
+    """A `ConfigError` for a rule that has nothing to decide."""
     plan, rule = settings.hardware.plan, settings.routing.disaggregation
     has_both = any(one.aggregated_npus for one in plan.supernodes) and any(one.prefill_npus for one in plan.supernodes)
     if rule.spec != ALWAYS and not has_both:
@@ -21,20 +22,14 @@ def check_aggregated(settings: Settings) -> None:
             f"disaggregation is {rule.name}, and plan {plan.text!r} has not both prefill (p) and aggregated (a) "
             "instances between which it could decide: add some, or leave it out"
         )
-    if not plan.has_aggregated:
-        return
-    power = settings.power
-    asked = {"a power cap": power.cap_w is not None, "parking": power.parking is not None}
-    for what, is_asked in asked.items():
-        if is_asked:
-            raise ConfigError(
-                f"plan {plan.text!r}: aggregated instances (a) do not work with {what} yet; "
-                "leave that out, or use p and d terms"
-            )
 
 
-def aggregated_config(physics: AggregatedPhysics, *, settings: Settings, pass_tokens: int) -> AggregatedConfig:
+def aggregated_config(
+    physics: AggregatedPhysics, settings: Settings, pass_tokens: int, report_interval_ns: int
+) -> AggregatedConfig:
     """The sizes of one; `pass_tokens` is the token budget of its steps."""
-    decode = decode_config(physics, settings)
+    decode = replace(
+        decode_config(physics, settings), report_interval_ns=report_interval_ns, budget_w=physics.least_budget_w
+    )
     names_next = settings.cache.mode is CacheMode.POOL
     return AggregatedConfig(decode, pass_tokens, physics.rows_per_sequence, names_next=names_next)

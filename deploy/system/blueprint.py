@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -205,23 +205,22 @@ class Blueprint:
         spec = next(spec for spec in self.instances if spec.address == address)
         if spec.role is Role.AGGREGATED:
             physics, cache = self._physics(spec).aggregated(spec.num_npus), self._own_cache(spec)
-            sizes = aggregated_config(physics, settings=self.settings, pass_tokens=self._pass_tokens(spec))
-            sizes = replace(sizes, decode=replace(sizes.decode, report_interval_ns=report_interval_ns))
-            return AggregatedInstance(address, sizes, physics.cost(), physics.power, cache, began_ns=began_ns)
+            sizes = aggregated_config(physics, self.settings, self._pass_tokens(spec), report_interval_ns)
+            parts = physics.cost(), physics.power, cache
+            aggregated = AggregatedInstance(address, sizes, *parts, began_ns=began_ns, throttle=physics.throttle)
+            return self._parkable(spec, aggregated)
         if spec.role is Role.PREFILL:
-            prefill = self._make_prefill(spec, began_ns)
-            return self._parkable(spec, prefill, prefill.is_empty)
-        decode = self._make_decode(spec, report_interval_ns, began_ns)
-        return self._parkable(spec, decode, decode.memory.is_empty)
+            return self._parkable(spec, self._make_prefill(spec, began_ns))
+        return self._parkable(spec, self._make_decode(spec, report_interval_ns, began_ns))
 
-    def _parkable(self, spec: InstanceSpec, inner: Component, is_empty: Callable[[], bool]) -> Component:
+    def _parkable(self, spec: InstanceSpec, inner: PrefillInstance | DecodeInstance) -> Component:
         """An instance that can be parked, if any may be."""
         if self.settings.power.parking is None:
             return inner
         from sim_hw.instance.parking import parked_instance
         from workers.parking import ParkableInstance
 
-        return ParkableInstance(inner, is_empty, parked_instance(self.cluster_of(spec).chip, spec.num_npus))
+        return ParkableInstance(inner, inner.is_empty, parked_instance(self.cluster_of(spec).chip, spec.num_npus))
 
     def _power_cap(self) -> PowerCap | None:
         if self.settings.power.cap_w is None:
@@ -371,11 +370,9 @@ class Blueprint:
 
     def model_weights(self) -> ModelWeights:
         """What an instance loads whose process was lost, and from where."""
-        from sim_hw.operators.model_bytes import model_bytes
-
         channels = self._model_channels(self._fabric_plan())
         return channels.weights(
-            lambda cluster: model_bytes(self.model, cluster.defaults, self.drafting.has_mtp), self.kv_bytes_per_token
+            lambda cluster: self.drafting.weight_bytes(self.model, cluster.defaults), self.kv_bytes_per_token
         )
 
     def _model_channels(self, plan: FabricPlan) -> ModelChannels:

@@ -29,7 +29,10 @@ def drafting_of(settings: Settings) -> Drafting:
     if not drafts:
         _refuse_without_drafts(told, model, can_draft=can_draft)
         return Drafting(0, Drafter.MTP)
-    return Drafting(drafts, drafter, _acceptance(told, drafts), told.accepted_tokens == "sampled")
+    if (told.draft_model is not None) != (drafter is Drafter.MODEL):
+        raise ConfigError("drafter model and draft_model go together: give both or neither")
+    is_sampled = told.accepted_tokens == "sampled"
+    return Drafting(drafts, drafter, _acceptance(told, drafts), is_sampled, told.draft_model)
 
 
 def decode_config(physics: DecodePhysics | AggregatedPhysics, settings: Settings) -> DecodeConfig:
@@ -62,6 +65,7 @@ def _acceptance(told: Speculation, drafts: int) -> float:
 def _refuse_without_drafts(told: Speculation, model: ModelShape, *, can_draft: bool) -> None:
     asked = {
         "drafter": told.drafter if told.drafter != "mtp" else None,
+        "draft_model": told.draft_model.name if told.draft_model else None,
         "acceptance": told.acceptance,
         "accept_length": told.accept_length,
         "accepted_tokens": told.accepted_tokens if told.accepted_tokens != "expected" else None,

@@ -25,13 +25,14 @@ from sim_hw.instance.compiled_prefill import CompiledPrefill, compile_prefill
 from sim_hw.instance.kv_room import KV_BLOCK_TOKENS, DecodeRoom, aggregated_room, decode_room, prefill_blocks
 from sim_hw.instance.power import AggregatedPower, DecodePower, PrefillPower, decode_power, prefill_power
 from sim_hw.instance.ub_shares import PPM, AtShares
-from sim_hw.operators.operating_point import DecodePoint
+from sim_hw.operators.operating_point import DecodePoint, PrefillPoint
 from sim_hw.steps.aggregated_step import laid_out_alike
 from sim_hw.steps.ub_share import decode_link_s, prefill_link_s, with_ub_share
 
 # Only a run under a power cap needs what keeps it.
 if TYPE_CHECKING:
-    from sim_hw.instance.throttle import BudgetRange, DecodeThrottle, PrefillThrottle
+    from sim_hw.instance.mixed_throttle import MixedThrottle
+    from sim_hw.instance.throttle import BudgetRange, DecodeThrottle, PrefillThrottle, StepLoad
 
 
 class PrefillPhysics(Struct, frozen=True):
@@ -111,8 +112,13 @@ class AggregatedPhysics(Struct, frozen=True):
     room: DecodeRoom
     tokens_per_step: tuple[int, int]
     rows_per_sequence: int
+    throttle: MixedThrottle | None = None
     budgets: BudgetRange | None = None
-    """Under a power cap only."""
+
+    @property
+    def least_budget_w(self) -> int:
+        """What an instance begins with; 0 without a cap."""
+        return 0 if self.budgets is None else self.budgets.floor_w
 
     def cost(self) -> AggregatedCosts:
         """For one instance, which remembers what it asked."""
@@ -183,16 +189,10 @@ class InstancePhysics:
             )
             if not self._is_capped:
                 return physics
-            from sim_hw.instance.throttle import DecodeThrottle, StepLoad
+            from sim_hw.instance.throttle import DecodeThrottle
 
-            throttle, kv_tokens = DecodeThrottle(point), room.kv_blocks * KV_BLOCK_TOKENS
-            form = compiled.form(room.sequences, room.sequences, kv_tokens)
-            full = StepLoad(
-                form.die_step_ps(room.sequences, kv_tokens),
-                room.sequences * point.num_ranks,
-                kv_tokens * point.num_ranks,
-            )
-            return replace(physics, throttle=throttle, budgets=throttle.budget_range(full))
+            throttle = DecodeThrottle(point)
+            return replace(physics, throttle=throttle, budgets=throttle.budget_range(_fullest(point, compiled, room)))
 
     def _make_aggregated(self, num_npus: int) -> AggregatedPhysics:
         """Both parts on the layout that decode has there."""
@@ -209,7 +209,7 @@ class InstancePhysics:
                 ),
             )
             room = aggregated_room(decode, prefill, options.kv_reserve_share)
-            return AggregatedPhysics(
+            physics = AggregatedPhysics(
                 decode.num_ranks,
                 compile_decode(decode, room.sequences),
                 compile_prefill(prefill),
@@ -219,6 +219,23 @@ class InstancePhysics:
                 _tokens_per_step(decode),
                 decode.rows_per_request,
             )
+            return self._throttled(physics, decode, prefill) if self._is_capped else physics
+
+    def _throttled(self, physics: AggregatedPhysics, decode: DecodePoint, prefill: PrefillPoint) -> AggregatedPhysics:
+        """The heaviest steps are full of prompts of full length, alone or beside as many sequences as there is room for
+        under the token budget."""
+        from sim_hw.instance.mixed_throttle import MixedLoad, MixedThrottle
+        from sim_hw.instance.throttle import DecodeThrottle, PrefillThrottle
+
+        throttle = MixedThrottle(DecodeThrottle(decode), PrefillThrottle(prefill))
+        steps = _fullest(decode, physics.decode, physics.room)
+        tokens = self._instances.aggregated_tokens_per_npu * prefill.num_npus
+        pairs = tokens * min(self._hardware.model.max_positions, physics.room.kv_blocks * KV_BLOCK_TOKENS)
+        alone_ns = physics.prefill.prefill_ns(tokens, pairs, 0)
+        alone = MixedLoad(1000 * alone_ns, 1000 * alone_ns, 0, tokens, pairs, 0, 0)
+        both_ps = physics.mixed.mixed_ps(steps.length_ps, alone_ns, steps.sequences, tokens)
+        both = MixedLoad(both_ps, 1000 * alone_ns, steps.length_ps, tokens, pairs, steps.sequences, steps.kv_tokens)
+        return replace(physics, throttle=throttle, budgets=throttle.budget_range(steps, (alone, both)))
 
     def _decode_point(self, num_npus: int) -> DecodePoint:
         options, drafting = InstanceOptions(num_npus=num_npus, eplb=self._instances.expert_balance), self._drafting
@@ -229,6 +246,7 @@ class InstancePhysics:
             mtp_k=drafting.drafts,
             acceptance=drafting.acceptance,
             drafter=drafting.drafter.value,
+            draft_model=drafting.model,
         )
 
     @contextmanager
@@ -239,6 +257,16 @@ class InstancePhysics:
             plan, where = self._hardware.plan, self._hardware.cluster.name
             place = f"on {where}, " if plan.has_several_clusters else ""
             raise ConfigError(f"plan {plan.text!r}: {place}{error}") from error
+
+
+def _fullest(point: DecodePoint, compiled: CompiledDecode, room: DecodeRoom) -> StepLoad:
+    """The step of an instance that has as many sequences and as much KV as there is room for."""
+    from sim_hw.instance.throttle import StepLoad
+
+    kv_tokens = room.kv_blocks * KV_BLOCK_TOKENS
+    form = compiled.form(room.sequences, room.sequences, kv_tokens)
+    num_dies = point.num_ranks
+    return StepLoad(form.die_step_ps(room.sequences, kv_tokens), room.sequences * num_dies, kv_tokens * num_dies)
 
 
 def _tokens_per_step(point: DecodePoint) -> tuple[int, int]:

@@ -29,7 +29,8 @@ its receiver, and every round trip between busy components would add a hop to em
   fabric counts a transfer from when it should have begun.
 
 What is left is work that a busy component hears of too late for the step that it should have joined. A live run
-measures how late messages are and says when that matters (`runtime.hops`).
+measures how late messages are and says when that matters (`runtime.hops`). Where tokens must leave in time, a host runs
+a little ahead of the wall: to this stepper, messages are then later by that much, and nothing else is new.
 """
 
 from __future__ import annotations

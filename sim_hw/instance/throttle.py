@@ -67,16 +67,12 @@ class StepClock(Struct, frozen=True):
     stretch: int
     energy: DecodePower
 
-    def stretched_ps(self, full_ps: int) -> int:
-        """Rounded up."""
-        return -(-full_ps * self.stretch >> STRETCH_BITS)
-
 
 class PrefillThrottle:
     """Of the prefill instance of `point`."""
 
     def __init__(self, point: PrefillPoint) -> None:
-        self._levels = prefill_levels(point)
+        self.levels = prefill_levels(point)
         self._num_ranks = point.num_ranks
         dies = point.chip.num_dies.value
 
@@ -97,34 +93,37 @@ class PrefillThrottle:
             return found.joules / (found.length_ns * 1e-9)
 
         budget_w *= 1.0 - SLACK
-        level = _highest(watts, budget_w)
+        level = highest_level(watts, budget_w)
         if level is not None:
             return self._at(level, full_ns, tokens, pairs)
-        least, idle_w = self._at(0, full_ns, tokens, pairs), self._levels[0].draw.idle_w
+        least, idle_w = self._at(0, full_ns, tokens, pairs), self.levels[0].draw.idle_w
         length_ns = ceil((least.joules * 1e9 - idle_w * least.length_ns) / (budget_w - idle_w))
         return ThrottledPass(length_ns, least.joules + idle_w * (length_ns - least.length_ns) * 1e-9)
 
     def _at(self, level: int, full_ns: int, tokens: int, pairs: int) -> ThrottledPass:
-        share = self._share.at(max(1.0, tokens / self._num_ranks))[0]
-        length_ns = ceil(full_ns * _stretch(share, CLOCKS[level]))
-        joules = self._levels[level].joules(
+        length_ns = ceil(full_ns * stretch_at(self.clock_bound_share(tokens), CLOCKS[level]))
+        joules = self.levels[level].joules(
             busy_ns=length_ns, passes=1, computed_tokens=tokens, attention_pairs=pairs, idle_ns=0
         )
         return ThrottledPass(length_ns, joules)
+
+    def clock_bound_share(self, tokens: int) -> float:
+        """Of the time of a pass over so many computed tokens."""
+        return self._share.at(max(1.0, tokens / self._num_ranks))[0]
 
     def budget_range(self, token_budget: int, longest_tokens: int, full_ns: int) -> BudgetRange:
         """For passes of `token_budget` tokens, `full_ns` long, that attend to `longest_tokens` each."""
         pairs = token_budget * longest_tokens
         passes = [self._at(level, full_ns, token_budget, pairs) for level in (0, -1)]
         watts = [one.joules / (one.length_ns * 1e-9) for one in passes]
-        return _range(self._levels[-1].draw, *watts)
+        return range_of(self.levels[-1].draw, *watts)
 
 
 class DecodeThrottle:
     """Of the decode instance of `point`."""
 
     def __init__(self, point: DecodePoint) -> None:
-        self._levels = decode_levels(point)
+        self.levels = decode_levels(point)
         self._num_ranks = point.num_ranks
         dies = point.chip.num_dies.count
 
@@ -140,37 +139,42 @@ class DecodeThrottle:
 
         `budget_w` is above what the instance draws idle.
         """
-        share = self._share.at(max(1.0, loads[0].sequences / self._num_ranks))[0]
+        share = self.clock_bound_share(loads[0].sequences)
 
         def watts(level: int) -> float:
-            return max(_step_watts(self._levels[level], load, _stretch(share, CLOCKS[level])) for load in loads)
+            return max(_step_watts(self.levels[level], load, stretch_at(share, CLOCKS[level])) for load in loads)
 
         budget_w *= 1.0 - SLACK
-        level = _highest(watts, budget_w)
+        level = highest_level(watts, budget_w)
         if level is not None:
-            return StepClock(_whole(_stretch(share, CLOCKS[level])), self._levels[level])
-        # Pauses count as busy time, so that floor and cap are means over work and pauses.
-        least, draw = self._levels[0], self._levels[0].draw
-        pauses = (watts(0) - draw.idle_w) / (budget_w - draw.idle_w)
-        paused = Draw(
-            draw.idle_w,
-            draw.idle_w + (draw.floor_w - draw.idle_w) / pauses,
-            draw.idle_w + (draw.cap_w - draw.idle_w) / pauses,
-        )
-        return StepClock(_whole(_stretch(share, CLOCKS[0]) * pauses), replace(least, draw=paused))
+            return StepClock(whole_stretch(stretch_at(share, CLOCKS[level])), self.levels[level])
+        least = self.levels[0]
+        pauses, draw = paused(least.draw, watts(0), budget_w)
+        return StepClock(whole_stretch(stretch_at(share, CLOCKS[0]) * pauses), replace(least, draw=draw))
+
+    def clock_bound_share(self, sequences: int) -> float:
+        """Of the time of a step over so many sequences."""
+        return self._share.at(max(1.0, sequences / self._num_ranks))[0]
 
     def budget_range(self, load: StepLoad) -> BudgetRange:
         """For instances that are as full as `load`."""
-        share = self._share.at(max(1.0, load.sequences / self._num_ranks))[0]
-        watts = [_step_watts(self._levels[level], load, _stretch(share, CLOCKS[level])) for level in (0, -1)]
-        return _range(self._levels[-1].draw, *watts)
+        share = self.clock_bound_share(load.sequences)
+        watts = [_step_watts(self.levels[level], load, stretch_at(share, CLOCKS[level])) for level in (0, -1)]
+        return range_of(self.levels[-1].draw, *watts)
 
 
-def _stretch(share: float, clock: float) -> float:
+def stretched_ps(full_ps: int, stretch: int) -> int:
+    """So many times as long, in units of 2**-`STRETCH_BITS`, rounded up."""
+    return -(-full_ps * stretch >> STRETCH_BITS)
+
+
+def stretch_at(share: float, clock: float) -> float:
+    """How many times as long work takes of which that share is bound by the clock."""
     return share / clock + (1.0 - share)
 
 
-def _whole(stretch: float) -> int:
+def whole_stretch(stretch: float) -> int:
+    """In units of 2**-`STRETCH_BITS`, rounded up."""
     return ceil(stretch * (1 << STRETCH_BITS))
 
 
@@ -180,7 +184,19 @@ def _step_watts(energy: DecodePower, load: StepLoad, stretch: float) -> float:
     return min(energy.draw.cap_w, energy.draw.floor_w + work_j / length_s)
 
 
-def _highest(watts: Callable[[int], float], budget_w: float) -> int | None:
+def paused(draw: Draw, least_w: float, budget_w: float) -> tuple[float, Draw]:
+    """Where even the least clock, at which work draws `least_w`, does not keep the budget: how many times as long work
+    takes with the pauses that do, and what it draws. Pauses count as busy time, so that floor and cap are means over
+    work and pauses."""
+    pauses = (least_w - draw.idle_w) / (budget_w - draw.idle_w)
+
+    def mean_w(watts: float) -> float:
+        return draw.idle_w + (watts - draw.idle_w) / pauses
+
+    return pauses, Draw(draw.idle_w, mean_w(draw.floor_w), mean_w(draw.cap_w))
+
+
+def highest_level(watts: Callable[[int], float], budget_w: float) -> int | None:
     """The highest level within the budget; watts never fall from level to level."""
     top = len(CLOCKS) - 1
     if watts(top) <= budget_w:
@@ -188,6 +204,7 @@ def _highest(watts: Callable[[int], float], budget_w: float) -> int | None:
     return bisect_right(range(top), budget_w, key=watts) - 1 if watts(0) <= budget_w else None
 
 
-def _range(draw: Draw, least_w: float, full_w: float) -> BudgetRange:
+def range_of(draw: Draw, least_w: float, full_w: float) -> BudgetRange:
+    """Of an instance whose heaviest work draws so much at the least clock and at the full one."""
     floor_w = max(least_w, draw.idle_w + MARGIN_SHARE.value * (draw.cap_w - draw.idle_w))
     return BudgetRange(ceil(floor_w), ceil(max(floor_w, min(draw.cap_w, full_w))))

@@ -41,10 +41,12 @@ class Drafter(StrEnum):
     """A decoder layer of its own, of the target's attention and as wide as a dense layer of it, run once for each."""
     NGRAM = "ngram"
     """Text that was seen before: nothing is multiplied for it."""
+    MODEL = "model"
+    """A small dense model of its own, run once for each (Leviathan et al., arXiv 2211.17192)."""
 
 
 def draft_layers(drafter: Drafter, model: ModelShape) -> int:
-    """Layers of what drafts that keep KV of all tokens, as those of the model do."""
+    """Layers of what drafts that keep KV of all tokens as those of the model do, with its attention."""
     return {Drafter.MTP: model.mtp_layers, Drafter.EAGLE: 1}.get(drafter, 0)
 
 
@@ -157,6 +159,8 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
     mtp_k: int = 0
     """Speculative tokens of a step, whatever proposes them."""
     drafter: Drafter = Drafter.MTP
+    draft_model: ModelShape | None = None
+    """Where `drafter` says that there is one."""
     acceptance: float = USUAL_ACCEPTANCE
     """Probability that a speculative token is accepted, given that the one before it was."""
 
@@ -199,12 +203,32 @@ class DecodePoint(Instance, frozen=True, kw_only=True):
                 f"{self.mtp_k} speculative tokens, {self.model.name} has {self.model.mtp_layers} MTP modules: "
                 "--mtp 0 switches them off, --drafter eagle or ngram needs no module"
             )
+        self._check_draft_model()
         if self.mtp_k > MOST_DRAFTS:
             raise OperatingPointError(
                 f"{self.mtp_k} speculative tokens: engines draft up to {MOST_DRAFTS} one after another; lower --mtp"
             )
         if not 0.0 <= self.acceptance <= 1.0:
             raise OperatingPointError(f"acceptance {self.acceptance} is no probability: give --acceptance 0 to 1")
+
+    def _check_draft_model(self) -> None:
+        small, model = self.draft_model, self.model
+        if (small is not None) != (self.drafter is Drafter.MODEL):
+            raise OperatingPointError("--drafter model and --draft-model NAME go together: give both or neither")
+        if small is None:
+            return
+        if small.experts is not None:
+            raise OperatingPointError(f"draft model {small.name} has experts, which is not modelled: take a dense one")
+        if small.vocabulary != model.vocabulary:
+            raise OperatingPointError(
+                f"draft model {small.name} has a vocabulary of {small.vocabulary} tokens, {model.name} one of "
+                f"{model.vocabulary}: take one of the same family"
+            )
+        if small.active_parameters >= model.active_parameters:
+            raise OperatingPointError(
+                f"draft model {small.name} takes {small.active_parameters / 1e9:.1f} B parameters for a token, "
+                f"{model.name} {model.active_parameters / 1e9:.1f} B: take a smaller one"
+            )
 
 
 class PrefillPoint(Instance, frozen=True, kw_only=True):

@@ -266,6 +266,8 @@ def draft_operators(model: DecodeModel, requests: float) -> tuple[Operator, ...]
     """Of a draft beside its layer: the projection that joins state and embedding, head and sampling."""
     if model.point.drafter is Drafter.NGRAM:
         return ()
+    if model.point.draft_model is not None:
+        return _logits(_of_draft_model(model, model.point.draft_model), requests)
     projection = model.point.model.mtp_projection_parameters
     joined = matrix_product("mtp_projection", projection, requests, model.point.precision)
     return (joined, *_logits(model, requests))
@@ -280,6 +282,10 @@ def dense_draft_operators(model: DecodeModel, requests: float) -> tuple[Operator
     """What of it grows in proportion to the requests: all but experts."""
     if not model.point.single_drafts:
         return ()
+    if model.point.draft_model is not None:
+        small = _of_draft_model(model, model.point.draft_model)
+        layer = (*small.attention(requests), *small.dense(requests))
+        return tuple(_times(operator, model.point.draft_model.layers) for operator in layer)
     row = _of_one_row(model)
     if model.point.drafter is Drafter.EAGLE:
         ranks = tensor_ranks(model.point)
@@ -304,6 +310,25 @@ def eagle_ffn_parameters(shape: ModelShape) -> int:
     experts = shape.experts
     width = shape.dense_intermediate or (shape.experts_per_token * experts.intermediate if experts else 0)
     return 3 * shape.hidden * width
+
+
+def _of_draft_model(model: DecodeModel, small: ModelShape) -> DecodeModel:
+    """On the ranks that share attention, as the model that it drafts for."""
+    ranks = tensor_ranks(model.point)
+    point = replace(
+        model.point, model=small, mtp_k=0, drafter=Drafter.MTP, draft_model=None, ep=ranks, tp=ranks, expert_tp=1
+    )
+    return DecodeModel(point, model.fit, None)
+
+
+def _times(operator: Operator, count: int) -> Operator:
+    """So many of it, one after the other."""
+    return replace(
+        operator,
+        flops=count * operator.flops,
+        hbm_bytes=count * operator.hbm_bytes,
+        wait_s=count * operator.wait_s,
+    )
 
 
 def _of_one_row(model: DecodeModel) -> DecodeModel:

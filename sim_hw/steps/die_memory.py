@@ -100,14 +100,20 @@ def decode_memory(point: DecodePoint) -> DieMemory:
     drafter = point.drafter if point.mtp_k else None
     layers = point.model.layers + (draft_layers(drafter, point.model) if drafter else 0)
     layer_bytes = point.model.attention.cached_elements * point.kv_precision.bytes_per_element
-    kv_bytes = requests * ranks * point.context_tokens * layers * layer_bytes
+    kv_bytes = requests * ranks * point.context_tokens * layers * layer_bytes / heads
+    weights = weights_bytes(point, False, drafter)
+    if drafter is Drafter.MODEL and point.draft_model is not None:
+        small = point.draft_model
+        weights["drafter"] = small.total_parameters / ranks * point.precision.bytes_per_element
+        small_bytes = small.layers * small.attention.cached_elements * point.kv_precision.bytes_per_element
+        kv_bytes += requests * ranks * point.context_tokens * small_bytes / min(ranks, small.attention.cached_heads)
     buffers = 0.0
     if layout and not sharing_of(point).is_joined:
         copies = min(point.model.experts_per_token, layout.slots_per_rank)
         all_to_all = ExpertAllToAll(point.cluster, fit_of(point.chip), layout.ep, point.model.hidden, 1)
         message_bytes = all_to_all.message_bytes("dispatch") + all_to_all.message_bytes("combine")
         buffers = layout.ep * point.expert_tp * requests * point.rows_per_request * copies * message_bytes
-    return _die_memory(point, weights_bytes(point, False, drafter), buffers, kv_bytes / heads)
+    return _die_memory(point, weights, buffers, kv_bytes)
 
 
 def prefill_memory(point: PrefillPoint) -> DieMemory:

@@ -49,6 +49,11 @@ CASES: Final = (
     Case("10,000 tasks of agents, 116k calls", ("tests/bench/agents.yaml",), (60.0, 30.0), 1),
 )
 
+KEEPING: Final = ("--autoscaler", "threshold", "--autoscaler-min", "prefill=14,decode=1")
+"""An autoscaler with room for more instances, whose decisions keep the plan: results are those without one."""
+
+SCALER_AIM: Final = 1.05
+
 START_UPS: Final = {
     "--version": ("--version",),
     "replay --help": ("replay", "--help"),
@@ -89,6 +94,27 @@ def replays(compared: list[Build]) -> list[Row]:
             rows.append({**row, "cpu_s": cost.cpu_s, "calibration_s": [before_s, after_s]})
     if not DYNAMO:
         print(f"beside Dynamo: not run: {HOW}")
+    return rows
+
+
+def scalers(compared: list[Build]) -> list[Row]:
+    """What an autoscaler costs that changes nothing, beside a run without one."""
+    if not CONVERSATION.exists():
+        return []
+    rows: list[Row] = []
+    for build in compared:
+        replay = [build.supernode, "replay", str(CONVERSATION), "--json"]
+        before_s = calibration_s()
+        plain, scaled = interleaved(5, partial(run_process, replay), partial(run_process, [*replay, *KEEPING]))
+        after_s = calibration_s()
+        ratio = scaled.cpu_s / plain.cpu_s
+        name = f"an autoscaler, over none, {build.name}"
+        print(
+            f"{name:<46} {f'x {SCALER_AIM}':>7} {f'x {ratio:.2f}':>9} {scaled.cpu_s:>7.2f} s over {plain.cpu_s:.2f} s"
+            f"   {before_s:.3f} / {after_s:.3f} s"
+        )
+        row: Row = {"case": "autoscaler", "build": build.name, "aim_ratio": SCALER_AIM, "ratio": ratio}
+        rows.append({**row, "calibration_s": [before_s, after_s]})
     return rows
 
 
@@ -149,6 +175,7 @@ def main() -> int:
     Path("out").mkdir(exist_ok=True)
     parts: dict[str, Callable[[], list[Row]]] = {
         "replays": lambda: replays(compared),
+        "scalers": lambda: scalers(compared),
         "start_ups": lambda: start_ups(compared),
         "inside": lambda: [row for build in compared for row in insides(build)],
         "live": live,

@@ -14,6 +14,7 @@ from tests.naive.decode import Decode, Sequence
 from tests.naive.prefill import Prompt
 from tests.naive.request import Request
 from tests.naive.world import World
+from tests.sim.throttled import CLOCK_STEPS, level_for, mixed_heat
 
 if TYPE_CHECKING:
     from tests.naive.simulation import Core
@@ -104,8 +105,9 @@ class Aggregated(Decode):
         if has_changed or (self.num_untold and (was_computing or self.in_step)):
             self.num_untold = 0
             self.world.say(self.core.on_decode_boundary, self.index, kv_tokens, started, finished, cut, preempted)
-        if has_changed:
+        if has_changed or was_computing or self.num_steps % CLOCK_STEPS == 0:
             self.level = None
+        if has_changed:
             self.lines = lines_of(self.case, way_of(self.case, len(self.joined), kv_tokens), len(self.joined))
         if granted:
             self.world.say(self.core.on_reserved, granted)
@@ -118,9 +120,17 @@ class Aggregated(Decode):
         prefill_ns = case.pass_ns + case.token_ns * self.computed
         prefill_ns += self.pairs // case.pairs_per_ns + case.cached_ns * self.cached
         if self.joined:
-            self.step_ps = mixed_ps(case, self.step_ps, prefill_ns, len(self.joined), self.computed)
+            assert self.level is not None
+            decode_ps = self.step_ps // (1 + self.level)
+            self.step_ps = mixed_ps(case, decode_ps, prefill_ns, len(self.joined), self.computed)
         else:
             self.step_ps = 1000 * prefill_ns
+        self.level = 0
+        if case.budget_w is not None:
+            kv_tokens = sum(sequence.tokens for sequence in self.joined)
+            heat = mixed_heat(self.step_ps, len(self.joined), kv_tokens, self.computed, self.pairs)
+            self.level = level_for(case.budget_w, heat)
+        self.step_ps *= 1 + self.level
         self.is_stepping = True
         self.step_began_ns = self.world.now_ns
         self.due_ns = (self.clock_ps + self.step_ps) // 1000
@@ -135,6 +145,8 @@ class Aggregated(Decode):
             self.num_steps += 1
             self.clock_ps += self.step_ps
             self.busy_ns += self.world.now_ns - self.step_began_ns
+            assert self.level is not None
+            self.level_joules += self.level * (self.world.now_ns - self.step_began_ns)
         self.num_passes += bool(self.in_step)
         self.num_computed += self.computed
         self.num_pairs += self.pairs

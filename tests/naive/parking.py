@@ -70,6 +70,14 @@ class Governor(Actor):
         self.idle_since_ns.pop(slot, None)
         self.weigh()
 
+    def is_busy(self, slot: ParkingSlot) -> bool:
+        """Has it anything to do, as one that computes prompts or as one that decodes?"""
+        core = self.core
+        return any(
+            slot in slots and is_busy(slots.index(slot))
+            for slots, is_busy in ((core.prefill_slots, core.is_prefill_busy), (core.decode_slots, core.is_decode_busy))
+        )
+
     def weigh(self) -> None:
         """Look at everybody."""
         core = self.core
@@ -78,9 +86,13 @@ class Governor(Actor):
         self.due_ns = None
         if not core.awaits_more() and all(request.stage == "ended" for request in core.known):
             return
-        for slots, is_busy in ((core.prefill_slots, core.is_prefill_busy), (core.decode_slots, core.is_decode_busy)):
-            for index, slot in enumerate(slots):
-                if slot.state != "awake" or is_busy(index):
+        both = [slot for slot in core.prefill_slots if slot in core.decode_slots]
+        only_prefill, only_decode = (
+            [slot for slot in slots if slot not in both] for slots in (core.prefill_slots, core.decode_slots)
+        )
+        for slots in (only_prefill, only_decode, both):
+            for slot in slots:
+                if slot.state != "awake" or self.is_busy(slot):
                     self.idle_since_ns.pop(slot, None)
                 elif slot not in self.idle_since_ns:
                     self.idle_since_ns[slot] = self.world.now_ns

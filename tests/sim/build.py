@@ -43,7 +43,7 @@ from tests.naive.case import (
 from tests.sim.cache_parts import blocks_in, has_pool_ssd, store_sizes
 from tests.sim.clients.sources import WatchedSource, make_source
 from tests.sim.parked import parkable
-from tests.sim.throttled import WholePassThrottle, WholeStepThrottle
+from tests.sim.throttled import WholeMixedThrottle, WholePassThrottle, WholeStepThrottle
 from tests.tap import Look, as_guest
 from workers.aggregated.config import AggregatedConfig
 from workers.aggregated.instance import AggregatedInstance
@@ -247,9 +247,7 @@ def build_real(
     )
     source = make_source(case)
     components: list[Component] = [source, build_fabric(case)]
-    components += [parkable(case, one, one.is_empty) for one in prefill]
-    components += [parkable(case, one, one.memory.is_empty) for one in decode]
-    components += aggregated
+    components += [parkable(case, one, one.is_empty) for one in (*prefill, *decode, *aggregated)]
     if mode is CacheMode.POOL:
         pool = CachePool(store_sizes(case))
         caches.append(pool.store)
@@ -275,8 +273,9 @@ def make_aggregated(
 ) -> AggregatedInstance:
     """An aggregated instance of a case, with the decode side of its decode instances."""
     sizes = AggregatedConfig(decode, case.step_budget, case.rows_per_sequence, names_next=case.cache_mode == "pool")
+    throttle = None if case.budget_w is None else WholeMixedThrottle()
     return AggregatedInstance(
-        aggregated_address(index), sizes, LinearMixed(case), LinearEnergy(), cache, began_ns=began_ns
+        aggregated_address(index), sizes, LinearMixed(case), LinearEnergy(), cache, began_ns=began_ns, throttle=throttle
     )
 
 

@@ -276,6 +276,7 @@ def fresh(case: Case, trouble: Trouble, address: str, now_ns: int) -> Component:
     config = decode_config(case, trouble.report_interval_ns)
     if address.startswith("aggregated"):
         cache = BlockStore(store_sizes(case)) if case.cache_mode == "local" else None
-        return make_aggregated(case, int(address.rpartition("-")[2]), cache, config, now_ns)
+        aggregated = make_aggregated(case, int(address.rpartition("-")[2]), cache, config, now_ns)
+        return parkable(case, aggregated, aggregated.is_empty)
     decode = DecodeInstance(address, config, LinearSteps(case), LinearEnergy(), began_ns=now_ns)
-    return parkable(case, decode, decode.memory.is_empty)
+    return parkable(case, decode, decode.is_empty)

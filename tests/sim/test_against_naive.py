@@ -48,6 +48,8 @@ PROFILES = {
     "throttled": (throttled_cases(any_cases()), 300),
     "cached and preempting": (cached_cases(preempting_cases()), 150),
     "aggregated": (aggregated_cases(any_cases()), 400),
+    "aggregated, throttled": (throttled_cases(aggregated_cases(any_cases())), 300),
+    "aggregated, parking": (aggregated_cases(parking_cases(any_cases())), 200),
     "aggregated, answering": (aggregated_cases(answering_cases()), 150),
     "sampled": (sampled_cases(any_cases()), 200),
     "sampled and preempting": (sampled_cases(cached_cases(preempting_cases())), 200),
@@ -100,7 +102,11 @@ def test_a_transfer_that_is_done_before_its_time_was_expected_prolongs_no_run() 
 @settings(phases=QUICK_PHASES, max_examples=150)
 @given(
     case=st.one_of(
-        any_cases(), throttled_cases(any_cases()), aggregated_cases(any_cases()), sampled_cases(any_cases())
+        any_cases(),
+        throttled_cases(any_cases()),
+        aggregated_cases(any_cases()),
+        throttled_cases(aggregated_cases(any_cases())),
+        sampled_cases(any_cases()),
     ),
     policy=st.sampled_from(["round_robin", "least_loaded"]),
     report_interval_ns=st.sampled_from([1, 1_000, 2_500, 40_000]),

@@ -45,7 +45,7 @@ def test_invariants_hold_when_memory_is_short(case: Case) -> None:
 
 
 @settings(phases=QUICK_PHASES, max_examples=100)
-@given(case=with_any_policy(parking_cases(any_cases())))
+@given(case=with_any_policy(st.one_of(parking_cases(any_cases()), aggregated_cases(parking_cases(any_cases())))))
 def test_invariants_hold_where_instances_are_parked(case: Case) -> None:
     check_idleness(run_checked(case))
 

@@ -58,7 +58,8 @@ def test_losses_leave_nothing_behind_with_aggregated_instances(troubled: tuple[C
 @st.composite
 def troubled_parking_cases(draw: st.DrawFn) -> tuple[Case, Trouble]:
     """Those in which idle instances are parked, too."""
-    case = draw(with_any_policy(parking_cases(any_cases())))
+    parking = parking_cases(any_cases())
+    case = draw(with_any_policy(st.one_of(parking, aggregated_cases(parking))))
     return case, draw(troubles(case))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sim_hw.instance.mixed_throttle import MixedClock, MixedLoad
 from sim_hw.instance.throttle import STRETCH_BITS, StepClock, StepLoad, ThrottledPass
 from tests.checkers.linear_energy import LinearEnergy
 from tests.naive.case import BUSY_WATTS, COMPUTED_JOULES, PAIR_JOULES, PASS_JOULES
@@ -30,6 +31,11 @@ def step_heat(length_ps: int, sequences: int, kv_tokens: int) -> int:
     return length_ps // 20_000 + 3 * sequences + kv_tokens // 2
 
 
+def mixed_heat(length_ps: int, sequences: int, kv_tokens: int, tokens: int, pairs: int) -> int:
+    """Of a step that computes prompts."""
+    return step_heat(length_ps, sequences, kv_tokens) + pass_heat(tokens, pairs)
+
+
 class WholePassThrottle:
     """Of a prefill instance."""
 
@@ -44,9 +50,20 @@ class WholePassThrottle:
 class WholeStepThrottle:
     """Of a decode instance."""
 
-    def clock(self, budget_w: float, loads: tuple[StepLoad, ...]) -> StepClock:
+    def clock(self, budget_w: float, loads: tuple[StepLoad, ...]) -> Any:
         """By the hottest load."""
         heat = max(step_heat(load.length_ps, load.sequences, load.kv_tokens) for load in loads)
         level = level_for(budget_w, heat)
         energy: Any = LinearEnergy(BUSY_WATTS + level)  # whole joules, which a `DecodePower` does not have
         return StepClock((1 + level) << STRETCH_BITS, energy)
+
+
+class WholeMixedThrottle(WholeStepThrottle):
+    """Of an aggregated instance."""
+
+    def mixed_clock(self, budget_w: float, load: MixedLoad) -> MixedClock:
+        """By the heat of both parts."""
+        work = load.sequences, load.kv_tokens, load.computed_tokens, load.attention_pairs
+        level = level_for(budget_w, mixed_heat(load.length_ps, *work))
+        energy: Any = LinearEnergy(BUSY_WATTS + level)
+        return MixedClock((1 + level) << STRETCH_BITS, energy)

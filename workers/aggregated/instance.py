@@ -20,7 +20,7 @@ a part of it in each step, and prompts what is left, in order of arrival, the la
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.protocol.addresses import CORE_ADDRESS
 from scheduler.protocol.component import NOTHING, Output, Outputs
@@ -42,8 +42,13 @@ from workers.cache.store import BlockStore
 from workers.decode.instance import DecodeInstance
 from workers.decode.sequences import NOBODY, Departures
 from workers.decode.step_run import PS_PER_NS
+from workers.power_budget import PowerBudget
 from workers.prefill.one_pass import NO_PASS, Pass
 from workers.prefill.prompt_queue import PromptQueue
+
+# Only an instance that keeps a power budget needs what does it.
+if TYPE_CHECKING:
+    from workers.aggregated.mixed_governor import MixedGovernor, MixedStepThrottle
 
 
 class AggregatedInstance(DecodeInstance):
@@ -59,6 +64,7 @@ class AggregatedInstance(DecodeInstance):
         reports_to: str = CORE_ADDRESS,
         *,
         began_ns: int = 0,
+        throttle: MixedStepThrottle | None = None,
     ) -> None:
         work = PromptWork(energy)
         super().__init__(address, config.decode, cost, work, reports_to, began_ns=began_ns)
@@ -68,6 +74,14 @@ class AggregatedInstance(DecodeInstance):
         self._names_next = config.names_next
         self._mixed_cost = cost
         self._work = work
+        self._mixed_governor: MixedGovernor | None = None
+        if throttle is not None:
+            budget = PowerBudget(address, config.decode.budget_w, reports_to)
+            from workers.aggregated.mixed_governor import MixedGovernor
+
+            self._governor = self._mixed_governor = MixedGovernor(
+                throttle, budget, self._batch.expected, self._meter, work
+            )
         self._prompts = PromptQueue(cache)
         self._chunks = NO_PASS
         # Output tokens before this computation, and payload, of those whose last chunk has not ended.
@@ -121,6 +135,9 @@ class AggregatedInstance(DecodeInstance):
             outputs.append((self._reports_to, self._report(now_ns, started, left or NOBODY, kv_tokens, busy_until_ns)))
         if (left or started) and batch.num_running:
             batch.use(self._cost.form(batch.num_running, kv_tokens))
+        if self._governor is not None:
+            outputs += self._governor.take_on(now_ns, is_busy=True)
+            self._governor.at_boundary(now_ns, run.step, has_changed=bool(left or started))
         self._plan()
         return [*outputs, *granted]
 
@@ -153,9 +170,14 @@ class AggregatedInstance(DecodeInstance):
             super()._plan()
             return
         prefill_ns = self._mixed_cost.prefill_ns(chunks.tokens, chunks.pairs, chunks.cached_tokens)
-        length_ps = prefill_ns * PS_PER_NS
-        if batch.num_running:
-            length_ps = self._mixed_cost.mixed_ps(batch.next_step_ps(), prefill_ns, batch.num_running, chunks.tokens)
+        prefill_ps = length_ps = prefill_ns * PS_PER_NS
+        decode_ps, num_running = 0, batch.num_running
+        if num_running:
+            decode_ps = batch.next_step_ps()
+            length_ps = self._mixed_cost.mixed_ps(decode_ps, prefill_ns, num_running, chunks.tokens)
+        if self._mixed_governor is not None:
+            work = chunks.tokens, chunks.pairs, num_running, batch.kv_tokens
+            length_ps = self._mixed_governor.slowed_mixed_ps(length_ps, prefill_ps, decode_ps, *work)
         batch.begin_step(length_ps)
         self.deadline_ns = run.end_ps // PS_PER_NS
 
@@ -166,7 +188,7 @@ class AggregatedInstance(DecodeInstance):
             super()._end_run()
         else:
             self._batch.end_run()
-            self._batch.note_report()
+            self._batch.take_report()
         if chunks.tokens:
             self._work.add(chunks.tokens, chunks.pairs, is_mixed=is_mixed)
 

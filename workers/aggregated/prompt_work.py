@@ -12,6 +12,10 @@ class PromptWork:
         self._energy = energy
         self._forget()
 
+    def use(self, energy: AggregatedEnergy) -> None:
+        """From now on work draws this: all that was added was asked for."""
+        self._energy = energy
+
     def _forget(self) -> None:
         self._passes = 0
         self._mixed_steps = 0

@@ -92,18 +92,10 @@ class Batch:
         run.end()
         return read
 
-    def tokens_per_sequence(self) -> int:
-        """What each has produced at least since the last report."""
-        return self.run.accepted - self._reported_accepted
-
-    def more_tokens(self) -> int:
-        """What all together have produced beside."""
-        return 0
-
-    def running_tokens(self) -> bytes:
-        """What each has, as a column of the report; nothing where they produce alike."""
-        return b""
-
-    def note_report(self) -> None:
-        """All that they have produced so far is reported."""
-        self._reported_accepted = self.run.accepted
+    def take_report(self) -> tuple[int, int, bytes]:
+        """Of what was produced since the last report: what each has at least, what all together have beside, and what
+        each has in all, as a column of the report; the latter two are nothing where they produce alike."""
+        accepted = self.run.accepted
+        tokens = accepted - self._reported_accepted
+        self._reported_accepted = accepted
+        return tokens, 0, b""

@@ -91,9 +91,9 @@ class DecodeInstance(TimingFlags):
         self._governor: StepGovernor | None = None
         if throttle is not None:
             budget = PowerBudget(address, config.budget_w, reports_to)
-            from workers.decode.step_governor import StepGovernor
+            from workers.decode.step_governor import DecodeGovernor
 
-            self._governor = StepGovernor(throttle, budget, self._batch.expected, self._meter)
+            self._governor = DecodeGovernor(throttle, budget, self._batch.expected, self._meter)
         self._handlers: dict[type, Callable[[int, Any], Outputs]] = {
             **self._reservations.handlers,
             ReportUsage: self._on_report_usage,
@@ -313,6 +313,7 @@ class DecodeInstance(TimingFlags):
     ) -> DecodeStepped:
         """What happened since the last report."""
         run, batch, steps = self._run, self._batch, self._reported_steps
+        tokens, more_tokens, running_tokens = batch.take_report()
         report = DecodeStepped(
             self.address,
             now_ns,
@@ -321,7 +322,7 @@ class DecodeInstance(TimingFlags):
             self._first_step_ps // PS_PER_NS if steps else 0,
             run.last_ps // PS_PER_NS if steps else 0,
             self._reported_running if steps else 0,
-            batch.tokens_per_sequence(),
+            tokens,
             kv_tokens,
             started,
             left.finished_ids,
@@ -330,14 +331,17 @@ class DecodeInstance(TimingFlags):
             left.preempted_ids,
             left.preempted_tokens,
             self._meter.account(now_ns, busy_until_ns),
-            batch.more_tokens(),
-            batch.running_tokens(),
+            more_tokens,
+            running_tokens,
         )
-        batch.note_report()
         self._reported_ns = now_ns
         self._reported_steps = 0
         self._reported_running = batch.num_running
         return report
+
+    def is_empty(self) -> bool:
+        """Whether it has nothing to do and holds no KV."""
+        return self.memory.is_empty()
 
     def _on_report_usage(self, now_ns: int, message: ReportUsage) -> Outputs:
         if self._run.num_steps:

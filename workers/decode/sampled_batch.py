@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_hw.instance.compiled_decode import StepForm
-from sim_hw.instance.throttle import StepLoad
+from sim_hw.instance.throttle import StepLoad, stretched_ps
 from workers.decode.accepted_drafts import accepted_path
 from workers.decode.batch import Batch
 from workers.decode.config import Sampling
@@ -108,8 +108,8 @@ class SampledBatch(Batch):
         if governor is not None:
             # No later step is shorter, nor reads more than if every draft were accepted.
             most_tokens = self._kv_tokens + self.num_running * self.most_tokens * (governor.steps_ahead(step) - 1)
-            clock = governor.clock_for((StepLoad(int(lengths_ps[0]), self.num_running, most_tokens),))
-            lengths_ps = np.array([clock.stretched_ps(one) for one in lengths_ps.tolist()], np.int64)
+            stretch = governor.stretch_for((StepLoad(int(lengths_ps[0]), self.num_running, most_tokens),))
+            lengths_ps = np.array([stretched_ps(one, stretch) for one in lengths_ps.tolist()], np.int64)
         self._steps.begin_steps(lengths_ps, self._held.sum(axis=0))
 
     def next_step_ps(self) -> int:
@@ -150,18 +150,9 @@ class SampledBatch(Batch):
         run.end()
         return read
 
-    def tokens_per_sequence(self) -> int:
-        """What each has produced at least since the last report."""
-        return self._reported_steps
-
-    def more_tokens(self) -> int:
-        """What all together have produced beside."""
-        return self._more_tokens
-
-    def running_tokens(self) -> bytes:
-        """What each has, as a column of the report."""
-        return self._paths.column(self.run.step)
-
-    def note_report(self) -> None:
-        """All that they have produced so far is reported."""
+    def take_report(self) -> tuple[int, int, bytes]:
+        """Of what was produced since the last report: what each has at least, what all together have beside, and what
+        each has in all, as a column of the report."""
+        tokens, more = self._reported_steps, self._more_tokens
         self._reported_steps = self._more_tokens = 0
+        return tokens, more, self._paths.column(self.run.step)

@@ -66,7 +66,8 @@ Context = Annotated[int | None, typer.Option(metavar="N", help="Tokens of KV per
 Mtp = Annotated[int | None, typer.Option(metavar="K", help="Speculative tokens; 1 if the model has the module.")]
 Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of speculative tokens; 0.7.")]
 AcceptLength = Annotated[float | None, typer.Option(metavar="X", help="Tokens that a step yields, for --acceptance.")]
-DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle or ngram; mtp.")]
+DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle, ngram or model; mtp.")]
+DraftModel = Annotated[str | None, typer.Option(metavar="NAME", help="Of --drafter model, a small dense one.")]
 Drafts = Annotated[int | None, typer.Option(metavar="K", help="Compare 0 to K speculative tokens of a step.")]
 PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
 KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
@@ -100,7 +101,7 @@ INSTANCE_OPTIONS: Final = OptionGroup(
 
 @app.command("list")
 def list_known(as_json: AsJson = False) -> None:
-    """The models that are built in, with shape, parameters and KV per token."""
+    """The built-in models: shape, parameters, KV per token."""
     if as_json:
         _say_json({"models": [model_summary(shape) for shape in MODELS]})
     else:
@@ -155,10 +156,11 @@ def decode(
     afd: Afd = None,
     calibration: CalibrationFile = None,
     drafts: Drafts = None,
+    draft_model: DraftModel = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
-    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration, drafts
+    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration, drafts, draft_model
     answer = answer_decode(instance, cluster, model, *given)
     _show(answer, as_json)
     return 0
@@ -184,7 +186,7 @@ def aggregated(
     calibration: CalibrationFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Throughput and times of an instance that computes prompts and decodes in the same steps."""
+    """Throughput and times of both stages in the same steps."""
     load = batch, prompt, output, token_budget, reuse, cache_plane
     drafts = mtp, acceptance, drafter, accept_length
     _show(answer_aggregated(instance, cluster, model, *load, *drafts, tpot_slo, calibration), as_json)

@@ -1,6 +1,6 @@
 """Which instances are parked: those that have long had nothing to do, as long as enough others have nothing either.
 
-Of each stage `spare` instances that have nothing to do stay awake; whoever is idle beyond them is parked after a while,
+Of each role `spare` instances that have nothing to do stay awake; whoever is idle beyond them is parked after a while,
 the last in order first. When fewer are left, the first that is parked is woken. So load is carried with room for a
 burst, whatever the routing policy, and what the governor knows is what the core has sent and seen leave.
 """
@@ -30,7 +30,7 @@ from scheduler.protocol.messages import (
 
 
 class ParkingRules(Struct, frozen=True):
-    """Park who has had nothing to do for `idle_ns`; of each stage keep `spare` such instances awake, at least one."""
+    """Park who has had nothing to do for `idle_ns`; of each role keep `spare` such instances awake, at least one."""
 
     idle_ns: int
     spare: int = 1
@@ -47,14 +47,21 @@ class _State(IntEnum):
 class _ParkingSlot(Struct):
     """Of one instance; `idle_since_ns` is `NEVER_NS` while it is not awake or has work."""
 
-    stage: Final[Stage]
-    index: Final[int]
+    address: Final[str]
+    places: Final[Sequence[tuple[Stage, int]]]
+    """Stages that it is of, and its index there."""
     state: _State = _State.AWAKE
     idle_since_ns: int = NEVER_NS
 
     def tell(self, state: _State) -> Output:
         self.state = state
-        return self.stage.addresses[self.index], SetParked(is_parked=state is _State.ASKED)
+        return self.address, SetParked(is_parked=state is _State.ASKED)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is awake, takes work and has none: of one that is of both stages, both show the same."""
+        stage, index = self.places[0]
+        return self.state is _State.AWAKE and not stage.outstanding_requests[index] and index in stage.eligible
 
 
 class Parking(Guest):
@@ -64,8 +71,16 @@ class Parking(Guest):
         self.deadline_ns = NEVER_NS
         self._rules = rules
         self._table = table
-        self._stages = [[_ParkingSlot(stage, index) for index in range(len(stage))] for stage in stages]
-        self._slots = {slot.stage.addresses[slot.index]: slot for slots in self._stages for slot in slots}
+        places: dict[str, list[tuple[Stage, int]]] = {}
+        for stage in stages:
+            for address, index in stage.index.items():
+                places.setdefault(address, []).append((stage, index))
+        self._slots = {address: _ParkingSlot(address, tuple(at)) for address, at in places.items()}
+        # A role is who is of the same stages.
+        by_role: dict[tuple[int, ...], list[_ParkingSlot]] = {}
+        for slot in self._slots.values():
+            by_role.setdefault(tuple(id(stage) for stage, _ in slot.places), []).append(slot)
+        self._roles = list(by_role.values())
         self._has_arrivals = True
 
     def before(self, now_ns: int, message: Message) -> Outputs:
@@ -75,7 +90,8 @@ class Parking(Guest):
             slot.state = _State.PARKED if message.is_parked else _State.AWAKE
             slot.idle_since_ns = NEVER_NS
             if not message.is_parked:
-                slot.stage.unpark(slot.index)
+                for stage, index in slot.places:
+                    stage.unpark(index)
         return NOTHING
 
     def after(self, now_ns: int, message: Message) -> Outputs:
@@ -97,12 +113,12 @@ class Parking(Guest):
         if not (self._has_arrivals or self._table.num_open):
             return NOTHING  # nothing comes that it could be done for
         outputs: list[Output] = []
-        for slots in self._stages:
+        for slots in self._roles:
             outputs += self._weigh(slots, now_ns)
         return outputs
 
     def _weigh(self, slots: list[_ParkingSlot], now_ns: int) -> Outputs:
-        """Of one stage."""
+        """Of one role."""
         idle = [slot for slot in slots if self._is_idle(slot, now_ns)]
         num_spare = len(idle) + sum(slot.state is _State.WAKING for slot in slots)
         outputs: list[Output] = []
@@ -119,7 +135,8 @@ class Parking(Guest):
                 break
             due_ns = slot.idle_since_ns + self._rules.idle_ns
             if due_ns <= now_ns:
-                slot.stage.park(slot.index)
+                for stage, index in slot.places:
+                    stage.park(index)
                 outputs.append(slot.tell(_State.ASKED))
                 num_spare -= 1
             else:
@@ -127,8 +144,7 @@ class Parking(Guest):
         return outputs
 
     def _is_idle(self, slot: _ParkingSlot, now_ns: int) -> bool:
-        stage, index = slot.stage, slot.index
-        if slot.state is not _State.AWAKE or stage.outstanding_requests[index] or index not in stage.eligible:
+        if not slot.is_free:
             slot.idle_since_ns = NEVER_NS
             return False
         slot.idle_since_ns = min(slot.idle_since_ns, now_ns)

@@ -120,7 +120,12 @@ class Router:
         """Which instance serves a request that brings so many tokens to this stage; at least one is eligible."""
         if self._shows_live:
             up = self.stage.eligible
-            view = self._declared_columns if up is self._all else self._view(now_ns, up)
+            if up is self._all:
+                view = self._declared_columns
+            elif up is self._selected and self._selection is not None:
+                view = self._selection.take()
+            else:
+                view = self._view(now_ns, up)
             return self._ask(now_ns, view, self._no_request, up)
         decision = self._choose_with_partner(now_ns, request_id, num_tokens)
         if self._ageing is not None:
@@ -299,6 +304,7 @@ class Router:
         if self._selection is not None and up is self._selected:
             return self._selection.take()
         if len(up) == len(self.stage):
+            self._all = up
             return self._declared_columns
         if up is not self.stage.eligible:
             return only(self._declared_columns, up)

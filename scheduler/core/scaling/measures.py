@@ -23,6 +23,7 @@ from scheduler.protocol.messages import DecodeStepped, PrefillStepped
 
 DAY_S: Final = 86_400.0
 
+_ENDED: Final = State.ENDED
 _WAITING_FOR_PREFILL: Final = (State.ARRIVED, State.FETCHING, State.PREFILL_QUEUED)
 
 
@@ -145,7 +146,7 @@ class Measures(Guest):
             *first,
             *ended,
             self._usd_per_kwh(now_ns),
-            {role: self._role(role, length_s, wanted[role]) for role in self._rules.roles},
+            {role: self._role(role, length_s, wanted[role]) for role in self._reports},
         )
         self._since_ns, self._num_arrived = now_ns, table.num_requests
         for reports in self._reports.values():
@@ -158,23 +159,24 @@ class Measures(Guest):
         waiting: list[int] = []
         ttft_ns: list[int] = []
         prompt_tokens = cached_tokens = 0
+        first_token_ns, arrived_ns, states = table.first_token_ns, table.arrived_ns, table.state
         for request_id in (*self._before_first, *arrived):
-            first_ns = table.first_token_ns[request_id]
+            first_ns = first_token_ns[request_id]
             if first_ns != NOT_YET:
-                ttft_ns.append(first_ns - table.arrived_ns[request_id])
+                ttft_ns.append(first_ns - arrived_ns[request_id])
                 prompt_tokens += table.prompt_tokens[request_id]
                 cached_tokens += table.cached_tokens[request_id]
-            elif table.state[request_id] != State.ENDED:
+            elif states[request_id] != _ENDED:
                 waiting.append(request_id)
         self._before_first = waiting
-        waits_ns = [now_ns - table.arrived_ns[i] for i in waiting if i not in self._open.held]
+        waits_ns = [now_ns - arrived_ns[i] for i in waiting if i not in self._open.held]
         return (
             len(ttft_ns),
             prompt_tokens,
             cached_tokens,
             sum(ttft_ns) * 1e-9 / len(ttft_ns) if ttft_ns else 0.0,
-            sum(wait_ns <= limit_ns for wait_ns in ttft_ns),
-            sum(wait_ns > limit_ns for wait_ns in waits_ns),
+            sum([wait_ns <= limit_ns for wait_ns in ttft_ns]),
+            sum([wait_ns > limit_ns for wait_ns in waits_ns]),
             max(waits_ns, default=0) * 1e-9,
         )
 
@@ -183,14 +185,11 @@ class Measures(Guest):
         table, limit_ns = self._table, self._rules.tpot_limit_s * 1e9
         ids = table.ended_ids[self._num_ended :]
         self._num_ended += len(ids)
-        counts = [table.output_tokens[i] for i in ids]
-        pace_ns = [
-            (table.last_token_ns[i] - table.first_token_ns[i]) / (count - 1)
-            for i, count in zip(ids, counts, strict=True)
-            if count > 1
-        ]
+        output_tokens, first_ns, last_ns = table.output_tokens, table.first_token_ns, table.last_token_ns
+        counts = [output_tokens[i] for i in ids]
+        pace_ns = [(last_ns[i] - first_ns[i]) / (count - 1) for i, count in zip(ids, counts, strict=True) if count > 1]
         mean_s = sum(pace_ns) * 1e-9 / len(pace_ns) if pace_ns else 0.0
-        return len(ids), sum(counts), len(pace_ns), mean_s, sum(one <= limit_ns for one in pace_ns)
+        return len(ids), sum(counts), len(pace_ns), mean_s, sum([one <= limit_ns for one in pace_ns])
 
     def _role(self, role: str, length_s: float, wanted: int) -> RoleSample:
         book, reports, decode = self._book, self._reports[role], self._decode

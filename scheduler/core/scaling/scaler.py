@@ -8,7 +8,7 @@ parts of the core see losses and joins, which they know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from scheduler.core.fleet import Stage
@@ -62,15 +62,16 @@ class Scaler(Guest):
         self.book: Final = PlacementBook(rules.slots, rules.absent, rules.num_npus)
         self.measures: Final = Measures(rules, self.book, state, losses)
         self._rules = rules
+        self._roles: Final = rules.roles
         self._policy = None if rules.make_policy is None else rules.make_policy()
         self._table = state.table
-        self._stages = state.prefill, state.decode
+        self._places: Final = places(self.book.slots, (state.prefill, state.decode))
         self._down = losses.down
         self._draining = Draining(state)
         self._retry_waiting = retry_waiting
         self._processes = processes
         self._samples: list[ScalingSample] = []
-        self._wanted = {role: len(self.book.of_role(role, *WANTED)) for role in rules.roles}
+        self._wanted = {role: len(self.book.of_role(role, *WANTED)) for role in self._roles}
         self._sent_away: set[str] = set()
         """By an operator."""
         losses.begin_without(rules.absent)
@@ -192,7 +193,7 @@ class Scaler(Guest):
             rules.ttft_limit_s,
             rules.tpot_limit_s,
             tuple(self._samples),
-            {role: self._facts(role, num_npus) for role, num_npus in rules.roles.items()},
+            {role: self._facts(role, num_npus) for role, num_npus in self._roles.items()},
             (min(prices), max(prices)),
             book.spare_npus,
             self._broken_npus(),
@@ -214,8 +215,10 @@ class Scaler(Guest):
     def _broken_npus(self) -> int:
         """Those that no instance has and nobody reaches."""
         book = self.book
-        held = {npu for one, slot in book.slots.items() if book.phase[one] in HOLDING for npu in slot.npus}
         cut = {npu for one, slot in book.slots.items() if self._is_cut(one) for npu in slot.npus}
+        if not cut:
+            return 0
+        held = {npu for one, slot in book.slots.items() if book.phase[one] in HOLDING for npu in slot.npus}
         return len(cut - held)
 
     def _reach(self, now_ns: int, decided: Wanted) -> Outputs:
@@ -242,7 +245,7 @@ class Scaler(Guest):
             if self.book.phase[address] is Phase.DRAINING:
                 self._sent_away.add(address)
         if self._policy is None:
-            self._wanted = {role: len(self.book.of_role(role, *WANTED)) for role in self._rules.roles}
+            self._wanted = {role: len(self.book.of_role(role, *WANTED)) for role in self._roles}
         return self._carry_out(now_ns, changes, BY_OPERATOR)
 
     def _carry_out(self, now_ns: int, changes: Changes, reason: str) -> Outputs:
@@ -287,17 +290,19 @@ class Scaler(Guest):
         return self._processes.end(addresses) if addresses else NOTHING
 
     def _serves(self, address: str) -> bool:
-        return all(stage.index[address] in stage.up for stage in self._stages_of(address)) and not self._is_cut(address)
+        return all(index in stage.up and not stage.is_cut(index) for stage, index in self._places[address])
 
     def _is_cut(self, address: str) -> bool:
-        return any(stage.is_cut(stage.index[address]) for stage in self._stages_of(address))
+        return any(stage.is_cut(index) for stage, index in self._places[address])
 
     def _load(self, address: str) -> int:
-        stage = self._stages_of(address)[0]  # of one that is of both, both count the same
-        return stage.outstanding_tokens[stage.index[address]]
+        stage, index = self._places[address][0]  # of one that is of both, both count the same
+        return stage.outstanding_tokens[index]
 
-    def _stages_of(self, address: str) -> list[Stage]:
-        return [stage for stage in self._stages if address in stage.index]
+
+def places(addresses: Iterable[str], stages: Sequence[Stage]) -> dict[str, list[tuple[Stage, int]]]:
+    """The stages of each, and its index there."""
+    return {one: [(stage, stage.index[one]) for stage in stages if one in stage.index] for one in addresses}
 
 
 def rules_of_plan(state: SchedulerState) -> ScalingRules:

@@ -95,16 +95,18 @@ class ClientLog(Struct, frozen=True):
 def summarize_client(
     collector: Collector, info: RunInfo, slo: Slo | None, records: Records, log: ClientLog
 ) -> ClientSummary:
-    """Sum up a run that has ended. `collector` has the client's table, and has logged no report of any instance."""
+    """Sum up a run that has ended. `collector` has the client's table, and has logged no report of any instance, only
+    the end of a warm-up, of which the `log` has nothing; `records` are of all requests."""
     run = EndedRun.of(collector, info, slo, records)
     found = {key: value for name in KNOWN for key, value in SUBJECTS.find(name).summary(run).items()}
     del found["queue_s"], found["preemptions"]
     found["itl_s"] = _seconds(log.gaps_ns)
-    answered = records.is_finished
+    counted = run.records
+    answered = counted.is_finished
     return ClientSummary(
         **found,
-        cached_tokens=int(records.cached_tokens[answered].sum()),
-        asked_tokens=int(records.prompt_tokens[answered].sum()),
+        cached_tokens=int(counted.cached_tokens[answered].sum()),
+        asked_tokens=int(counted.prompt_tokens[answered].sum()),
         lateness=Lateness(_seconds(log.late_sent_ns), _seconds(log.late_tokens_ns)),
     )
 

@@ -30,13 +30,13 @@ class Fickle:
     def __init__(self):
         self.asked = 0
     def wanted(self, view):
-        prefill, decode = self.counts[self.asked % len(self.counts)]
+        counts = self.counts[self.asked % len(self.counts)]
         self.asked += 1
-        return Wanted(dict(prefill=prefill, decode=decode), "as it pleases")
+        return Wanted(dict(zip(view.roles, counts)), "as it pleases")
 """
 
-PLAN = "3x16p+1x32d+4c"
-MOST = "prefill=10,decode=3"
+PLAN, BOTH = "3x16p+1x32d+4c", "3x16a+4c"
+MOST = {PLAN: "prefill=10,decode=3", BOTH: "aggregated=10"}
 S = 10**9
 
 
@@ -46,17 +46,18 @@ def replayed(
     """The demo trace, eight of it at once, whose instances come and go as these counts say, one after the other."""
     scaler = folder / "fickle.py"
     scaler.write_text(FICKLE.format(counts=counts))
-    told = {"plan": PLAN, "autoscaler_max": MOST, "autoscaler_interval_s": 2, **told}
+    told = {"plan": PLAN, "autoscaler_interval_s": 2, **told}
+    told["autoscaler_max"] = MOST[told["plan"]]
     config = load_settings(None, {"autoscaler": f"{scaler}:Fickle", **told})
     options = TraceOptions(100, 8, 1.0, 0, False, None)
     return replay_virtual(ReplayJob(DEMO, options, config, faults=FaultPlan(losses=losses)))
 
 
 @cache
-def floor_w() -> float:
-    """What the plan draws at least under a cap."""
+def floor_w(plan: str = PLAN) -> float:
+    """What a plan draws at least under a cap."""
     with pytest.raises(ConfigError, match="below the") as caught:
-        Blueprint(load_settings(None, {"plan": PLAN, "autoscaler": "sla", "power_cap": "1kW"}), 512).make_core()
+        Blueprint(load_settings(None, {"plan": plan, "autoscaler": "sla", "power_cap": "1kW"}), 512).make_core()
     return 1e3 * float(str(caught.value).split("below the ")[1].split(" kW")[0])
 
 
@@ -78,6 +79,7 @@ def losses(draw: st.DrawFn) -> tuple[PlannedLoss, ...]:
     start_s=st.sampled_from([0, 0.5, 3]),
     lost=losses(),
     parking=st.sampled_from(["", "idle=1s"]),
+    plan=st.sampled_from([PLAN, PLAN, BOTH]),
 )
 def test_the_cap_holds_while_instances_come_and_go(
     tmp_path: Path,
@@ -86,9 +88,11 @@ def test_the_cap_holds_while_instances_come_and_go(
     start_s: float,
     lost: tuple[PlannedLoss, ...],
     parking: str,
+    plan: str,
 ) -> None:
-    cap_w = round(floor_w()) + spare_w
-    result = replayed(tmp_path, counts, lost, power_cap=f"{cap_w}W", autoscaler_start_s=start_s, parking=parking)
+    cap_w = round(floor_w(plan)) + spare_w
+    told = {"power_cap": f"{cap_w}W", "autoscaler_start_s": start_s, "parking": parking, "plan": plan}
+    result = replayed(tmp_path, counts, () if plan == BOTH else lost, **told)
     energy, requests = result.summary.energy, result.summary.requests
     assert energy.supernode is not None
     assert energy.supernode.peak_watts <= cap_w

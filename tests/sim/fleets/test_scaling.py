@@ -106,7 +106,8 @@ def apart(draw: st.DrawFn) -> Case:
 @st.composite
 def with_aggregated(draw: st.DrawFn) -> Case:
     """Several aggregated instances, alone or beside others of which there may be several, too."""
-    case = draw(aggregated_cases(st.one_of(any_cases(), cached_cases(mixed_cases()), preempting_cases())))
+    plain = st.one_of(any_cases(), cached_cases(mixed_cases()), preempting_cases())
+    case = draw(aggregated_cases(st.one_of(plain, parking_cases(plain))))
     more = draw(st.integers(0, 2))
     return replace(
         case,

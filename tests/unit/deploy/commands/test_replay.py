@@ -117,7 +117,6 @@ def _paths(document: dict[str, Any], prefix: str = "") -> list[str]:
         ("--live --via grpc", "--via: unknown way 'grpc'; known: http"),
         ("--live --via http --speed 2", "--speed 2: clients over HTTP live in real time, at speed 1"),
         ("--live --via http --faults f.yaml", "--faults is not in the hands of a client"),
-        ("--live --via http --warmup 3", "--warmup: a client over HTTP counts all that it sends"),
         ("--live --via http --journal j", "--journal is not in the hands of a client"),
         ("--live --via http --fail-if live.speed<1", "no such path"),
         ("--live --via http --fail-if queue_s.p50>1", "queue_s is null"),

@@ -16,6 +16,7 @@ from deploy.http.service import HttpService
 from deploy.http_client import replay as client_replay
 from deploy.http_client.front import ServiceFront
 from deploy.http_client.replay import play, summary_of
+from deploy.settings.clients import parse_warmup
 from deploy.settings.settings import Settings
 from scheduler.metrics.outcome.client_summary import ClientSummary
 from scheduler.metrics.outcome.summary import Summary
@@ -50,11 +51,12 @@ class Played(Struct):
     front: ServiceFront
     session: InstantSession | None
     is_partial: bool
+    warmup: str = ""
 
     @property
     def summary(self) -> ClientSummary:
         """Of a run of no limits."""
-        settings = Settings.from_plain({"slo": "ttft=5s"})
+        settings = Settings.from_plain({"slo": "ttft=5s", "warmup": self.warmup})
         return summary_of(settings, self.front, Records(self.front.table), 1.0, None)
 
 
@@ -68,9 +70,10 @@ def played(
     service: HttpService | None = None,
     beside: Callable[[ServiceFront], Coroutine[Any, Any, None]] | None = None,
     classes: str = "",
+    warmup: str = "",
 ) -> Played:
     """By a client, against a service."""
-    front = ServiceFront(ClassBook(parse_classes(classes) if classes else ()))
+    front = ServiceFront(ClassBook(parse_classes(classes) if classes else ()), parse_warmup(warmup))
 
     async def talk(client: TestClient[Any, Any]) -> bool:
         other = None if beside is None else asyncio.create_task(beside(front))
@@ -79,7 +82,7 @@ def played(
             await other
         return is_partial
 
-    return Played(front, session, served(talk, session, service))
+    return Played(front, session, served(talk, session, service), warmup)
 
 
 def test_the_service_is_asked_for_what_the_trace_says() -> None:
@@ -115,6 +118,31 @@ def test_the_summary_has_what_a_client_sees_and_null_for_the_rest() -> None:
     page = summary.page("a trace")
     assert "\n  TTFT  " in page
     assert "Fabric" not in page
+
+
+@pytest.mark.parametrize("warmup", ["2", "0.2s"])
+def test_a_warm_up_is_sent_and_left_out_of_the_figures(warmup: str) -> None:
+    times_ns = [0, 1 * MS, 200 * MS, 203 * MS]
+    rows = ArrivalBlock(times_ns, ROWS.prompt_tokens, ROWS.output_tokens, ROWS.prefixes, ROWS.tenants)
+    done = played(TraceSource(trace(rows)), InstantSession(), warmup=warmup)
+    document, table = done.summary.to_json(), done.front.table
+    assert table.num_requests == 4
+    assert document["warmup"] == {"requests": 2, "ended_s": 0.2}
+    assert document["requests"]["arrived"] == document["requests"]["finished"] == 2
+    assert document["tokens"]["output"] == 9 + 3
+    assert document["cache"] == {"hit_tokens": 0, "lookup_tokens": 640, "pool": None}
+    assert len(done.front.late_sent_ns) == 2
+    assert len(done.front.gaps_ns) == len(done.front.late_tokens_ns) - 2
+    ttft_s = [(table.first_token_ns[i] - table.arrived_ns[i]) / 1e9 for i in (2, 3)]
+    assert document["ttft_s"]["mean"] == pytest.approx(sum(ttft_s) / 2)
+    assert "without the warm-up: 2 requests" in done.summary.page("a trace")
+
+
+@pytest.mark.parametrize("warmup", ["4", "10s"])
+def test_a_warm_up_that_leaves_nothing_is_an_error(warmup: str) -> None:
+    done = played(TraceSource(trace()), InstantSession(), warmup=warmup)
+    with pytest.raises(ConfigError, match=r"left nothing: all 4 requests arrived within it"):
+        _ = done.summary
 
 
 def test_clients_that_wait_have_one_request_in_flight_each() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,9 +83,21 @@ def test_what_is_decided_and_what_comes_of_it_is_as_on_the_virtual_clock(flip: s
         assert live[key] == expected[key], key
 
 
-def test_a_fleet_of_several_chips_is_that_of_the_virtual_clock() -> None:
+FLOWS = """
+flows:
+  beside_prefill: {plane: ub, from: node/48, to: node/50, bytes_per_s: 1.0e+12, for_s: 20}
+  between: {plane: rdma, from: node/0, to: node/97, bytes_per_s: 1.0e+11, for_s: 20}
+"""
+
+
+@pytest.mark.parametrize("told", [{}, {"power_cap": "600kW"}, {"background": FLOWS}])
+def test_a_fleet_of_several_chips_is_that_of_the_virtual_clock(told: dict[str, str], tmp_path: Path) -> None:
     """Each host makes its instances of their own cluster from the plain data of the run."""
-    settings = load_settings(None, {"plan": "2x32p@h800+1x32p@ascend-910b+1x64d", "cache": "none"})
+    if "background" in told:
+        (tmp_path / "flows.yaml").write_text(FLOWS)
+        told = {"background": str(tmp_path / "flows.yaml")}
+    plan = "2x32p@h800+1x32p@ascend-910b+1x64d"
+    settings = load_settings(None, {"plan": plan, "cache": "none", **told})
     mixed = ReplayJob(DEMO, TraceOptions(limit=300), settings, keeps_log=True)
     expected = replay_virtual(mixed).summary.to_json()
     live, _ = run_live(mixed)

@@ -21,8 +21,9 @@ DEMO = str(Path(__file__).parents[4] / "examples" / "demo.jsonl")
 SPLIT = "4x16p+1x32d+2x32a+48c"
 
 
-def run(limit: int = 80, **told: object) -> ReplayResult:
-    return replay_virtual(ReplayJob(DEMO, TraceOptions(limit, 1, 1.0, 0, False, None), load_settings(None, told)))
+def run(limit: int = 80, superpose: int = 1, rate_scale: float = 1.0, /, **told: object) -> ReplayResult:
+    options = TraceOptions(limit, superpose, rate_scale, 0, False, None)
+    return replay_virtual(ReplayJob(DEMO, options, load_settings(None, told)))
 
 
 @pytest.mark.parametrize("cluster", [one.name for one in SUPERNODES])
@@ -93,11 +94,36 @@ def test_a_rule_that_fails_is_contained(tmp_path: Path) -> None:
     assert "return True or False" in result.failures["disaggregation"].first_error
 
 
+@pytest.mark.parametrize("plan", ["2x32a", "2x16p+1x32d+2x16a"])
+def test_a_power_cap_holds_and_costs_time(plan: str) -> None:
+    told = {"plan": plan, "cache": "none", "disaggregation": "never" if "p" in plan else "always"}
+    free = run(40, 4, **told).summary
+    assert free.energy.supernode is not None
+    low_w, peak_w = free.energy.supernode.mean_watts, free.energy.supernode.peak_watts
+    assert low_w is not None
+    cap_w = round(low_w + 0.2 * (peak_w - low_w))
+    capped = run(40, 4, **told, power_cap=f"{cap_w}W").summary
+    assert capped.energy.supernode is not None
+    assert capped.energy.supernode.peak_watts <= cap_w < peak_w
+    assert capped.requests == free.requests
+    assert (capped.ttft_s.mean or 0) > 1.05 * (free.ttft_s.mean or 0)
+    roomy = run(40, 4, **told, power_cap="1MW").summary
+    assert (roomy.ttft_s, roomy.tpot_s) == (free.ttft_s, free.tpot_s)
+    assert roomy.energy.joules == pytest.approx(free.energy.joules)
+
+
+def test_idle_aggregated_instances_are_parked_and_woken_by_requests() -> None:
+    told = {"plan": "4x32a", "cache": "none"}
+    never, parked = (run(80, 1, 0.02, **told, parking=parking).summary for parking in ("", "idle=5s"))
+    assert parked.requests == never.requests
+    assert parked.energy.by["idle"] < 0.98 * never.energy.by["idle"]
+    assert (parked.ttft_s.mean or 0) > (never.ttft_s.mean or 0)
+
+
 @pytest.mark.parametrize(
     ("told", "problem"),
     [
-        ({"plan": "24x16a+48c", "power_cap": "300kW"}, "aggregated instances (a) do not work with a power cap yet"),
-        ({"plan": "24x16a+48c", "parking": "idle=30s"}, "do not work with parking yet"),
+        ({"plan": "24x16a+48c", "power_cap": "200kW"}, "200.0 kW is below the"),
         ({"plan": "24x16a"}, "has no cache servers for --cache pool"),
         ({"disaggregation": "never"}, "has not both prefill (p) and aggregated (a) instances"),
         ({"plan": "2x1a", "cache": "none"}, "leave no room for KV in 64 GB; take more NPUs"),

@@ -15,6 +15,7 @@ from deploy.system.blueprint import Blueprint
 from deploy.system.drafting import drafting_of
 from scheduler.protocol.errors import ConfigError
 from scheduler.sources.traces.options import TraceOptions
+from sim_hw.models.published import LLAMA_3_1_70B
 from sim_hw.operators.operating_point import Drafter
 from workers.decode.instance import DecodeInstance
 
@@ -40,6 +41,7 @@ def replayed(**told: Any) -> ReplayResult:
         ({"drafts": 2, "accept_length": 1.75}, 2, Drafter.MTP, 0.5),
         ({"drafter": "ngram", "drafts": 4, "acceptance": 0.3}, 4, Drafter.NGRAM, 0.3),
         ({"model": "qwen3-32b"}, 0, Drafter.MTP, 0.7),
+        ({"model": "llama-3.1-405b", "drafter": "model", "draft_model": "llama-3.1-70b"}, 1, Drafter.MODEL, 0.7),
         ({"model": "qwen3-32b", "drafter": "eagle"}, 1, Drafter.EAGLE, 0.7),
     ],
 )
@@ -59,6 +61,9 @@ def test_what_is_drafted(told: dict[str, Any], drafts: int, drafter: Drafter, ac
         ({"drafts": 0, "acceptance": 0.5}, "acceptance is 0.5, and nothing is drafted .drafts is 0 or mtp is off."),
         ({"mtp": False, "drafter": "eagle"}, "drafter is eagle, and nothing is drafted"),
         ({"acceptance": 0.5, "accept_length": 1.5}, "acceptance 0.5 and accept_length 1.5 say the same; leave one out"),
+        ({"drafter": "model"}, "drafter model and draft_model go together: give both or neither"),
+        ({"draft_model": "llama-3.1-70b"}, "drafter model and draft_model go together: give both or neither"),
+        ({"drafter": "model", "draft_model": "qwen3-32b"}, "a vocabulary of 151936 tokens, deepseek-r1 one of 129280"),
         ({"accept_length": 2.5}, "accept_length 2.5: a step of 1 drafts yields 1 to 2 tokens; change it or drafts"),
         ({"drafts": 17}, "drafts: 17 is out of range; give a number from 0 to 16"),
         ({"acceptance": 1.5}, "acceptance: 1.5 is out of range; give a number from 0 to 1"),
@@ -66,7 +71,7 @@ def test_what_is_drafted(told: dict[str, Any], drafts: int, drafter: Drafter, ac
 )
 def test_nonsense_is_one_line(told: dict[str, Any], line: str) -> None:
     with pytest.raises(ConfigError, match=line) as caught:
-        Blueprint(settings(**told), 512)
+        Blueprint(settings(**told), 512).decode_infos()
     assert "\n" not in str(caught.value)
 
 
@@ -76,6 +81,18 @@ def test_a_draft_layer_keeps_kv_and_text_seen_before_none() -> None:
         for told in ({"drafts": 0}, {}, {"drafts": 3}, {"drafter": "eagle"}, {"drafter": "ngram", "drafts": 4})
     ]
     assert tokens == [70_272, 71_424, 71_424, 71_424, 70_272]
+
+
+def test_a_draft_model_keeps_kv_and_is_loaded() -> None:
+    told = {"model": "llama-3.1-405b", "cluster": "h200-cluster", "plan": "2x8p+2x8d"}
+    alone = Blueprint(settings(**told), 512)
+    both = Blueprint(settings(**told, drafter="model", draft_model="llama-3.1-70b", drafts=2), 512)
+    assert both.kv_bytes_per_token == alone.kv_bytes_per_token + LLAMA_3_1_70B.kv_bytes_per_token(mtp=False)
+    defaults = both.cluster.defaults
+    more_bytes = both.drafting.weight_bytes(both.model, defaults) - alone.drafting.weight_bytes(alone.model, defaults)
+    assert more_bytes == LLAMA_3_1_70B.total_parameters * defaults.precision.bytes_per_element
+    told_again = Settings.from_plain(both.settings.to_plain())
+    assert told_again.speculation.draft_model == LLAMA_3_1_70B
 
 
 def test_settings_that_say_what_is_so_anyway_change_no_digest() -> None:

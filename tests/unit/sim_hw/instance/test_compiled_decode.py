@@ -19,7 +19,7 @@ from sim_hw.models.published import DEEPSEEK_R1, LLAMA_3_1_70B, QWEN3_235B_A22B
 from sim_hw.operators.operating_point import Drafter
 from sim_hw.steps.decode_step import decode_step
 from sim_hw.steps.default_points import default_decode_point
-from tests.unit.sim_hw.known import SUPERNODES
+from tests.unit.sim_hw.known import SMALL, SUPERNODES
 
 MOST_REQUESTS = 200
 
@@ -41,6 +41,7 @@ OTHERS = (
     {"mtp_k": 3},
     {"mtp_k": 2, "drafter": Drafter.EAGLE},
     {"mtp_k": 4, "drafter": Drafter.NGRAM},
+    {"mtp_k": 2, "drafter": Drafter.MODEL, "draft_model": SMALL},
     {"mtp_k": 2, "overlap": Overlap.NONE},
 )
 WITH_DRAFTS = [replace(default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1), **fields) for fields in OTHERS]

@@ -13,7 +13,7 @@ from sim_hw.instance.clock_levels import CLOCKS, decode_levels, prefill_levels
 from sim_hw.instance.compiled_decode import compile_decode
 from sim_hw.instance.compiled_prefill import compile_prefill
 from sim_hw.instance.power import decode_power, prefill_power
-from sim_hw.instance.throttle import STRETCH_BITS, DecodeThrottle, PrefillThrottle, StepLoad
+from sim_hw.instance.throttle import STRETCH_BITS, DecodeThrottle, PrefillThrottle, StepLoad, stretched_ps
 from sim_hw.models.published import find_model
 from sim_hw.steps.default_points import default_decode_point, default_prefill_point
 
@@ -36,7 +36,7 @@ def step(requests: int, kv_tokens: int) -> StepLoad:
 def step_watts(budget_w: float, load: StepLoad) -> tuple[float, float]:
     """(watts, picoseconds) of that step under the budget."""
     clock = STEPS.clock(budget_w, (load,))
-    length_ps = clock.stretched_ps(load.length_ps)
+    length_ps = stretched_ps(load.length_ps, clock.stretch)
     joules = clock.energy.joules(
         busy_ns=length_ps // 1000,
         steps=1,

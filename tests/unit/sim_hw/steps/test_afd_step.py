@@ -22,6 +22,7 @@ from sim_hw.operators.layout import expert_layout
 from sim_hw.operators.operating_point import Drafter, ExpertBalance
 from sim_hw.steps.afd_step import AFD_MICROBATCHES, AfdModel, AfdPoint, afd_step
 from sim_hw.steps.default_points import default_decode_point
+from tests.unit.sim_hw.known import draft_model_of
 
 
 def sides(attention: int, ffn: int, cluster: Supernode = CLOUDMATRIX384, model: ModelShape = DEEPSEEK_R1) -> AfdPoint:
@@ -37,12 +38,14 @@ PUBLISHED = sides(128, 32)
 def afd_points(draw: st.DrawFn) -> AfdPoint:
     cluster = draw(st.sampled_from([CLOUDMATRIX384, H800_CLUSTER, GB200_NVL72]))
     point = sides(draw(st.integers(1, 48)), draw(st.integers(1, 24)), cluster)
+    drafter = draw(st.sampled_from(Drafter))
     return replace(
         point,
         batch_per_npu=draw(st.integers(1, 128)),
         context_tokens=draw(st.integers(1, 32_768)),
         mtp_k=draw(st.integers(0, 3)),
-        drafter=draw(st.sampled_from(Drafter)),
+        drafter=drafter,
+        draft_model=draft_model_of(drafter),
         eplb=draw(st.sampled_from(ExpertBalance)),
     )
 

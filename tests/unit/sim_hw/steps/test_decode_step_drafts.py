@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from sim_hw.operators.operating_point import DecodePoint, Drafter
 from sim_hw.steps.decode_step import DecodeModel, decode_step, single_draft_operators
 from sim_hw.steps.default_points import default_decode_point
 from sim_hw.steps.die_memory import decode_memory
+from tests.unit.sim_hw.known import SMALL, draft_model_of
 
 ON_CLOUDMATRIX = default_decode_point(CLOUDMATRIX384, DEEPSEEK_R1)
 ON_H200 = default_decode_point(H200_CLUSTER, DEEPSEEK_R1)
@@ -24,12 +27,14 @@ ON_H200 = default_decode_point(H200_CLUSTER, DEEPSEEK_R1)
 
 @st.composite
 def points(draw: st.DrawFn) -> DecodePoint:
+    drafter = draw(st.sampled_from(Drafter))
     return replace(
         draw(st.sampled_from([ON_CLOUDMATRIX, ON_H200])),
         batch_per_npu=draw(st.integers(1, 200)),
         context_tokens=draw(st.integers(1, 32_768)),
         mtp_k=draw(st.integers(0, 6)),
-        drafter=draw(st.sampled_from(Drafter)),
+        drafter=drafter,
+        draft_model=draft_model_of(drafter),
     )
 
 
@@ -48,7 +53,7 @@ def test_a_step_lasts_longer_with_each_draft(point: DecodePoint) -> None:
 
 @given(points())
 def test_text_seen_before_costs_no_more_than_what_is_computed(point: DecodePoint) -> None:
-    seen = replace(point, drafter=Drafter.NGRAM)
+    seen = replace(point, drafter=Drafter.NGRAM, draft_model=None)
     assert step_s(seen) <= step_s(point) * (1 + 1e-9)
     assert decode_memory(seen).needed_bytes <= decode_memory(point).needed_bytes
 
@@ -78,7 +83,7 @@ def test_the_more_is_accepted_the_more_drafts_pay(point: DecodePoint, one: float
 @pytest.mark.parametrize("drafter", Drafter)
 @pytest.mark.parametrize("acceptance", [0.3, 0.5, 0.7, 0.85])
 def test_the_fuller_an_instance_the_fewer_drafts_pay(drafter: Drafter, acceptance: float) -> None:
-    point = replace(ON_CLOUDMATRIX, drafter=drafter, acceptance=acceptance)
+    point = replace(ON_CLOUDMATRIX, drafter=drafter, draft_model=draft_model_of(drafter), acceptance=acceptance)
     best = [best_drafts(replace(point, batch_per_npu=batch)) for batch in (2, 8, 32, 96, 200)]
     assert best == sorted(best, reverse=True)
     assert best[0] > best[-1]
@@ -104,3 +109,42 @@ def test_a_draft_layer_needs_no_module_and_has_weights_and_kv() -> None:
     assert "eagle" in decode_step(eagle).step.busy_s
     with pytest.raises(OperatingPointError, match="17 speculative tokens: engines draft up to 16"):
         replace(eagle, mtp_k=17).check()
+
+
+@given(points(), st.integers(1, 64))
+def test_a_draft_model_costs_its_own_step_for_each_draft(point: DecodePoint, layers: int) -> None:
+    small = replace(SMALL, layers=layers, dense_layers=layers)
+    drafted = replace(point, drafter=Drafter.MODEL, draft_model=small, mtp_k=max(1, point.mtp_k))
+    larger = replace(drafted, draft_model=replace(small, layers=layers + 1, dense_layers=layers + 1))
+    assert step_s(drafted) < step_s(larger)
+    assert decode_memory(drafted).needed_bytes < decode_memory(larger).needed_bytes
+    # Its step alone, on the ranks that share attention, which is one rank here.
+    alone = replace(drafted, model=small, drafter=Drafter.MTP, draft_model=None, mtp_k=0, ep=1)
+    rows = replace(drafted, drafter=Drafter.NGRAM, draft_model=None)
+    iteration_s = fit_of(point.chip).iteration_s.value
+    assert step_s(drafted) - step_s(rows) == pytest.approx(drafted.mtp_k * (step_s(alone) - iteration_s), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"drafter": Drafter.MODEL}, "--drafter model and --draft-model NAME go together: give both or neither"),
+        ({"draft_model": SMALL}, "--drafter model and --draft-model NAME go together: give both or neither"),
+        (
+            {"drafter": Drafter.MODEL, "draft_model": QWEN3_32B},
+            "a vocabulary of 151936 tokens, deepseek-r1 one of 129280",
+        ),
+        (
+            {"drafter": Drafter.MODEL, "draft_model": DEEPSEEK_R1},
+            "has experts, which is not modelled: take a dense one",
+        ),
+        (
+            {"drafter": Drafter.MODEL, "draft_model": replace(SMALL, layers=900, dense_layers=900)},
+            "draft model small takes .* B parameters for a token, deepseek-r1 36.6 B: take a smaller one",
+        ),
+    ],
+)
+def test_a_model_that_cannot_draft_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(OperatingPointError, match=says) as caught:
+        replace(ON_CLOUDMATRIX, **changes).check()
+    assert "\n" not in str(caught.value)

@@ -19,6 +19,16 @@ from sim_hw.clusters.hopper import H800_CLUSTER
 from tests.unit.deploy.run_folder.made import DEMO
 
 PLAN = "2x32p@h800+1x32p@ascend-910b+1x160d"
+MIXED = "4x32p@ascend-910b+1x160d"
+GROW = """
+from scheduler.policies.scaling_view import Wanted
+
+class Grow:
+    def wanted(self, view):
+        at_s = view.samples[-1].at_s
+        prefill, decode = (6, 2) if at_s < 10 else (4, 1)
+        return Wanted({"prefill": prefill, "decode": decode}, f"at {at_s:g} s")
+"""
 CLUSTERS = (H800_CLUSTER, ATLAS_800I_A2, CLOUDMATRIX384)
 PREFILL_DIES = {"h800-cluster": range(64), "atlas-800i-a2": range(384, 416)}
 FIRST_DECODE_DIE, DECODE_DIES = 768, 320
@@ -40,6 +50,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def last(folder: Path) -> Series:
     """The last sample of each series, by family."""
+    return last_samples(folder)
+
+
+def last_samples(folder: Path) -> Series:
     found: dict[str, dict[str, tuple[dict[str, str], float]]] = {}
     for family in text_string_to_metric_families((folder / "scrapes").read_text()):
         for sample in family.samples:
@@ -97,14 +111,32 @@ def test_the_exporter_of_each_maker_tells_of_its_own_chips(last: Series) -> None
 
 
 def test_what_is_exported_is_what_the_summary_says(last: Series, summary: dict[str, Any]) -> None:
+    assert_joules_are_those(last, summary)
+    assert sum(values(last, "supernode_cost_dollars_total")) == pytest.approx(summary["cost"]["usd"], rel=1e-6)
+    million_in = summary["cost"]["usd_per_million_input_tokens"] * summary["tokens"]["prompt"] / 1e6
+    assert sum(values(last, "supernode_cost_dollars_total", side="input")) == pytest.approx(million_in, rel=0.01)
+
+
+def test_empty_npus_of_each_chip_draw_as_such_where_instances_come_and_go(tmp_path: Path) -> None:
+    (tmp_path / "grow.py").write_text(GROW)
+    (tmp_path / "told.yaml").write_text(
+        f"autoscaler: {tmp_path / 'grow.py'}:Grow\nautoscaler_interval_s: 3\nautoscaler_start_s: 1\n"
+    )
+    told = ("--plan", MIXED, "--cache", "none", "--limit", "150", "--config", str(tmp_path / "told.yaml"))
+    scrapes = ("--openmetrics", str(tmp_path / "scrapes"), "--scrape-interval", "5")
+    assert main(["replay", DEMO, *told, *scrapes, "--out", str(tmp_path / "run")]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert 128 < summary["clusters"]["atlas-800i-a2"]["instance_npus"] < 192
+    assert 160 < summary["clusters"]["cloudmatrix384"]["instance_npus"] < 320
+    assert_joules_are_those(last_samples(tmp_path), summary)
+
+
+def assert_joules_are_those(last: Series, summary: dict[str, Any]) -> None:
     by: dict[str, float] = summary["energy"]["by"]
     for phase in ("prefill", "decode", "idle"):
         assert sum(values(last, "supernode_energy_joules_total", phase=phase)) == pytest.approx(by[phase], rel=1e-6)
     for part in by.keys() - {"prefill", "decode", "idle"}:
         assert sum(values(last, "supernode_energy_joules_total", part=part)) == pytest.approx(by[part], rel=1e-6)
-    assert sum(values(last, "supernode_cost_dollars_total")) == pytest.approx(summary["cost"]["usd"], rel=1e-6)
-    million_in = summary["cost"]["usd_per_million_input_tokens"] * summary["tokens"]["prompt"] / 1e6
-    assert sum(values(last, "supernode_cost_dollars_total", side="input")) == pytest.approx(million_in, rel=0.01)
 
 
 def test_clusters_are_told_apart_and_together_are_the_whole(summary: dict[str, Any]) -> None:
