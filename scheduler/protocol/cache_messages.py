@@ -76,9 +76,9 @@ class StorePrefixes(Struct, frozen=True, gc=False):
 
 
 class StoreAnswers(Struct, frozen=True, gc=False):
-    """core -> cache, prefill: decode has made these answers: the blocks of prompt and answer together are
-    now visible to look-ups. One entry of each column for each request; `chains` are ids of whole blocks of prompt and
-    answer, as in `RequestsArrived.prefixes`, and `kv_tokens` the tokens in them."""
+    """core -> cache, prefill: decode has made these answers: the blocks of prompt and answer together are now visible
+    to look-ups. One entry of each column for each request; `chains` are ids of whole blocks of prompt and answer, as in
+    `RequestsArrived.prefixes`, and `kv_tokens` the tokens in them."""
 
     ids: list[int]
     chains: list[list[int]]

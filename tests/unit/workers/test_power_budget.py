@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from deploy.settings.load import load_settings
 from deploy.system.blueprint import Blueprint
-from scheduler.protocol.component import NEVER_NS, Component, Outputs
 from scheduler.protocol.messages import (
     DecodeStepped,
     Message,
@@ -22,16 +20,10 @@ from scheduler.protocol.messages import (
     UsageReported,
 )
 from scheduler.protocol.sealed_payload import seal_output_tokens
+from tests.unit.workers.budget_scripts import PEAK_W, SCRIPTS, Script, play
 from workers.decode.instance import DecodeInstance
 
 BLUEPRINT = Blueprint(load_settings(None, {"plan": "1x16p+1x16d", "cache": "none", "power_cap": "400kW"}), 512)
-FLOOR_W, PEAK_W = 4_200, 11_000
-
-SCRIPTS = st.lists(
-    st.tuples(st.sampled_from(["start", "start", "budget", "wait"]), st.integers(1, 400), st.floats(0.0, 1.0)),
-    min_size=1,
-    max_size=15,
-)
 
 
 def decode(*, skip_steps: bool) -> DecodeInstance:
@@ -43,43 +35,16 @@ def decode(*, skip_steps: bool) -> DecodeInstance:
     return made
 
 
-def command(number: int, action: str, size: int, share: float) -> list[Message]:
-    """What an action says to a decode instance."""
-    if action == "budget":
-        return [SetPowerBudget(round(FLOOR_W + share * (PEAK_W - FLOOR_W)))]
-    if action == "wait":
-        return []
+def work(number: int, size: int) -> list[Message]:
+    """A request comes."""
     return [ReserveKv([number], [10 * size]), StartDecode([number], [1], seal_output_tokens([1 + size]))]
-
-
-def play(instance: Component, script: list[tuple[str, int, float]]) -> list[tuple[int, Message]]:
-    """What it says, and when; an action falls so many milliseconds after the one before as its share says."""
-    said: list[tuple[int, Message]] = []
-
-    def note(now_ns: int, outputs: Outputs) -> None:
-        said.extend((now_ns, message) for _, message in outputs)
-
-    now_ns = 0
-    for number, (action, size, share) in enumerate(script):
-        due_ns = now_ns + round(share * 1e9)
-        while instance.deadline_ns <= due_ns:
-            now_ns = instance.deadline_ns
-            note(now_ns, instance.wake(now_ns))
-        now_ns = due_ns
-        for message in command(number, action, size, share):
-            note(now_ns, instance.handle(now_ns, message))
-    while instance.deadline_ns != NEVER_NS:
-        now_ns = instance.deadline_ns
-        note(now_ns, instance.wake(now_ns))
-    note(now_ns, instance.handle(now_ns, RunEnded(interrupted=False)))
-    return said
 
 
 @settings(max_examples=30)
 @given(script=SCRIPTS)
-def test_no_account_is_above_the_budget_that_was_kept(script: list[tuple[str, int, float]]) -> None:
+def test_no_account_is_above_the_budget_that_was_kept(script: Script) -> None:
     budget_w, end_ns = BLUEPRINT.make_core().state.config.power.decode[0].floor_w, 0  # type: ignore[attr-defined, union-attr]
-    for at_ns, message in play(decode(skip_steps=True), script):
+    for at_ns, message in play(decode(skip_steps=True), script, work):
         if isinstance(message, DecodeStepped | UsageReported):
             usage = message.usage
             assert usage.start_ns == end_ns
@@ -92,8 +57,8 @@ def test_no_account_is_above_the_budget_that_was_kept(script: list[tuple[str, in
 
 @settings(max_examples=30)
 @given(script=SCRIPTS)
-def test_grouping_steps_changes_nothing_under_a_budget(script: list[tuple[str, int, float]]) -> None:
-    runs, steps = (play(decode(skip_steps=skip), script) for skip in (True, False))
+def test_grouping_steps_changes_nothing_under_a_budget(script: Script) -> None:
+    runs, steps = (play(decode(skip_steps=skip), script, work) for skip in (True, False))
     assert len(runs) == len(steps)
     for (run_ns, of_run), (step_ns, of_step) in zip(runs, steps, strict=True):
         assert run_ns == step_ns
