@@ -23,6 +23,9 @@ BLUE_TO_RED: Final = ((0.0, "#3865ab"), (0.5, "#e0b400"), (1.0, "#d6293e"))
 ORANGES: Final = ((0.0, "#3a2414"), (0.5, "#d9590f"), (1.0, "#ffcb9a"))
 DOWN_AND_UP: Final = ((0.0, "#d6293e"), (0.5, "#d6293e"), (0.5, "#4d9a44"), (1.0, "#4d9a44"))
 
+MAX_EDGES: Final = 10
+"""Of buckets that a panel has room to name; buckets may be less than 10 % apart."""
+
 MINUTES_FROM_S: Final = 900.0
 DAYS_FROM_S: Final = 86_400.0
 
@@ -98,7 +101,8 @@ def bucket_figure(panel: Mapping[str, Any], curves: Sequence[Curve], window: Win
         "hovertemplate": "%{z:.3g} requests<extra></extra>",
     }
     unit = panel["options"]["yAxis"]["unit"]
-    vertical = {"tickvals": list(range(len(edges))), "ticktext": [_bound(unit, edge) for edge in edges]}
+    labelled = range(0, len(edges), math.ceil(len(edges) / MAX_EDGES))
+    vertical = {"tickvals": list(labelled), "ticktext": [_bound(unit, edges[row]) for row in labelled]}
     return Figure([trace], _layout(panel, window, vertical))
 
 

@@ -101,11 +101,6 @@ def npu_power() -> Panel:
     return stat("NPU power", "Power of all NPUs over the last stretch of a second.", "watt", f"sum({WATTS})")
 
 
-def instances_up() -> Panel:
-    """How many instances there are."""
-    return stat("Instances up", "Serving instances that are up.", "none", f"sum({UP})")
-
-
 def output_tokens() -> Panel:
     """Throughput as one number."""
     return stat("Output tokens", "Output tokens per emulated second.", TOKENS_PER_S, rate(GENERATED))

@@ -17,7 +17,6 @@ from deploy.dashboards.boards.shared import (
     UTILIZATION,
     WATTS,
     explanation,
-    instances_up,
     npu_power,
     of_those_there,
     replay_now,
@@ -41,7 +40,6 @@ OVERVIEW: Final = Row(
         replay_now(),
         speed_now(),
         stat("NPUs", "NPUs of all instances.", "none", f"count({of_those_there(WATTS)})"),
-        instances_up(),
         stat("Prefill busy", "Mean busy share of prefill NPUs.", "percentunit", f"avg({PREFILL_BUSY})"),
         stat(
             "Decode busy",
