@@ -201,7 +201,7 @@ def _fleet_section(run: RunFolder, course: Course) -> str:
 def _clusters_table(run: RunFolder) -> str:
     """What those of a fleet of several did."""
     clusters: Mapping[str, Mapping[str, Any]] = run.summary.get("clusters", {})
-    head = ("Cluster", "chip", "NPUs", "in instances", "busy", "power of one", "energy")
+    head = ("Cluster", "chip", "NPUs", "serving", "busy", "per NPU", "energy")
     rows = [
         (
             name,

@@ -75,7 +75,7 @@ def _clusters_section(summary: Summary) -> Section:
         for name, one in clusters.items()
     )
     chips = tuple(one.chip for one in clusters.values())
-    return Section("Clusters", ("NPUs", "in instances", "busy", "power of one", "energy"), rows, chips)
+    return Section("Clusters", ("NPUs", "serving", "busy", "per NPU", "energy"), rows, chips)
 
 
 def _cache_policy_section(summary: Summary) -> Section:
