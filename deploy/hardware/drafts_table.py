@@ -18,11 +18,11 @@ Answer = dict[str, Any]
 def check_drafts(drafts: int, told: Mapping[str, object]) -> None:
     """`ConfigError` for a number of drafts up to which nobody can compare, and for options that fix one."""
     if not 1 <= drafts <= MOST_DRAFTS:
-        raise ConfigError(f"--drafts {drafts}: give the most drafts to compare, 1 to {MOST_DRAFTS}")
+        raise ConfigError(f"--compare-drafts {drafts}: give the most drafts to compare, 1 to {MOST_DRAFTS}")
     for option, value in told.items():
         if value is not None:
             raise ConfigError(
-                f"--drafts {drafts} and {option} {value}: the latter is of one number of drafts; leave one out"
+                f"--compare-drafts {drafts} and {option} {value}: the latter is of one number of drafts; leave one out"
             )
 
 

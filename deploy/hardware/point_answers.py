@@ -60,12 +60,12 @@ def answer_decode(
     tpot_slo: str | None = None,
     afd: str | None = None,
     calibration: str | None = None,
-    drafts: int | None = None,
+    compare_drafts: int | None = None,
     draft_model: str | None = None,
 ) -> Answer:
-    """Of a decode step, likewise; with `drafts` there is a row for each number of drafts up to that one."""
-    if drafts is not None:
-        check_drafts(drafts, {"--mtp": mtp, "--accept-length": accept_length})
+    """Of a decode step, likewise; with `compare_drafts` there is a row for each number of drafts up to that one."""
+    if compare_drafts is not None:
+        check_drafts(compare_drafts, {"--mtp": mtp, "--accept-length": accept_length})
     limit_s = _limit_s(batch, tpot_slo)
     if afd is not None and tpot_slo is not None:
         raise ConfigError(f"--afd {afd} and --tpot-slo {tpot_slo}: a batch is not searched for; give --batch instead")
@@ -85,7 +85,9 @@ def answer_decode(
             return afd_answer(sides, predict_afd(sides))
 
         answer = answer_at(point)
-        return answer if drafts is None else {**answer, "by_drafts": by_drafts(point, drafts, answer_at)}
+        if compare_drafts is None:
+            return answer
+        return {**answer, "by_drafts": by_drafts(point, compare_drafts, answer_at)}
 
 
 def answer_aggregated(

@@ -68,7 +68,7 @@ Acceptance = Annotated[float | None, typer.Option(metavar="SHARE", help="Of spec
 AcceptLength = Annotated[float | None, typer.Option(metavar="X", help="Tokens that a step yields, for --acceptance.")]
 DrafterName = Annotated[str | None, typer.Option(metavar="KIND", help="What drafts: mtp, eagle, ngram or model; mtp.")]
 DraftModel = Annotated[str | None, typer.Option(metavar="NAME", help="Of --drafter model, a small dense one.")]
-Drafts = Annotated[int | None, typer.Option(metavar="K", help="Compare 0 to K speculative tokens of a step.")]
+CompareDrafts = Annotated[int | None, typer.Option(metavar="K", help="A row for 0 to K speculative tokens each.")]
 PrecisionName = Annotated[str | None, typer.Option(metavar="NAME", help="Of weights and products: int8, fp8, bf16 ...")]
 KvPrecision = Annotated[str | None, typer.Option(metavar="NAME", help="Of cached KV: bf16, int8 or fp8.")]
 ExpertFormat = Annotated[str | None, typer.Option(metavar="KIND", help="Experts' weights: nvfp4, w4a8 or none.")]
@@ -155,12 +155,24 @@ def decode(
     tpot_slo: TpotSlo = None,
     afd: Afd = None,
     calibration: CalibrationFile = None,
-    drafts: Drafts = None,
+    compare_drafts: CompareDrafts = None,
     draft_model: DraftModel = None,
     as_json: AsJson = False,
 ) -> int:
     """Throughput and time of a decode step, by operator."""
-    given = batch, context, mtp, acceptance, drafter, accept_length, tpot_slo, afd, calibration, drafts, draft_model
+    given = (
+        batch,
+        context,
+        mtp,
+        acceptance,
+        drafter,
+        accept_length,
+        tpot_slo,
+        afd,
+        calibration,
+        compare_drafts,
+        draft_model,
+    )
     answer = answer_decode(instance, cluster, model, *given)
     _show(answer, as_json)
     return 0

@@ -231,19 +231,21 @@ def test_nonsense_is_one_line(capsys: Captured, arguments: list[str], problem: s
 
 
 def test_rows_by_drafts_are_the_points_themselves_and_tell_where_more_do_not_pay(ask: Ask, run: Run) -> None:
-    rows = ask("decode", "--drafts", "3")["by_drafts"]
+    rows = ask("decode", "--compare-drafts", "3")["by_drafts"]
     assert [row["drafts"] for row in rows] == [0, 1, 2, 3]
     for row in rows:
         alone = ask("decode", "--mtp", str(row["drafts"]))
         assert all(row[name] == alone[name] for name in ("iteration_s", "tpot_s", "tokens_per_s_per_npu"))
         assert row["tpot_s"] == pytest.approx(row["iteration_s"] / row["tokens_per_step"])
-    (marked,) = [line for line in run("decode", "--drafts", "3").splitlines() if line.endswith("more do not pay")]
+    (marked,) = [
+        line for line in run("decode", "--compare-drafts", "3").splitlines() if line.endswith("more do not pay")
+    ]
     assert marked.split()[0] == "1"
-    assert "more do not pay" not in run("decode", "--drafts", "2", "--batch", "8")
+    assert "more do not pay" not in run("decode", "--compare-drafts", "2", "--batch", "8")
 
 
 def test_rows_by_drafts_within_a_limit_have_each_their_batch(ask: Ask) -> None:
-    rows = ask("decode", "--drafts", "2", "--tpot-slo", "30ms")["by_drafts"]
+    rows = ask("decode", "--compare-drafts", "2", "--tpot-slo", "30ms")["by_drafts"]
     assert all(row["tpot_s"] <= 0.030 for row in rows)
     assert len({row["batch"] for row in rows}) > 1
 
@@ -251,13 +253,16 @@ def test_rows_by_drafts_within_a_limit_have_each_their_batch(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--drafts", "0"], "--drafts 0: give the most drafts to compare, 1 to 16"),
+        (["--compare-drafts", "0"], "--compare-drafts 0: give the most drafts to compare, 1 to 16"),
         (
-            ["--drafts", "3", "--mtp", "2"],
-            "--drafts 3 and --mtp 2: the latter is of one number of drafts; leave one out",
+            ["--compare-drafts", "3", "--mtp", "2"],
+            "--compare-drafts 3 and --mtp 2: the latter is of one number of drafts; leave one out",
         ),
-        (["--drafts", "3", "--accept-length", "2"], "--drafts 3 and --accept-length 2.0: the latter is of one number"),
-        (["--drafts", "2", "--model", "qwen3-32b"], "qwen3-32b has 0 MTP modules: --mtp 0 switches them off"),
+        (
+            ["--compare-drafts", "3", "--accept-length", "2"],
+            "--compare-drafts 3 and --accept-length 2.0: the latter is of one number",
+        ),
+        (["--compare-drafts", "2", "--model", "qwen3-32b"], "qwen3-32b has 0 MTP modules: --mtp 0 switches them off"),
     ],
 )
 def test_drafts_that_cannot_be_compared(capsys: Captured, options: list[str], line: str) -> None:
