@@ -162,3 +162,23 @@ def test_other_fleets_serve_live(tmp_path: Path, plan: str) -> None:
     assert result["tokens"] == expected["tokens"]
     assert result["tpot_s"]["p50"] == pytest.approx(expected["tpot_s"]["p50"], rel=0.1)
     assert result.get("clusters", {}).keys() == expected.get("clusters", {}).keys()
+
+
+def test_aggregated_instances_leave_and_come_back_during_a_replay(tmp_path: Path) -> None:
+    cluster = Standing(tmp_path / "aggregated")
+    cluster.run("up", "--detach", "--metrics-port", "0", "--plan", "3x16a+2c")
+    try:
+        replay = cluster.start("replay", DEMO, "--live", "--speed", "5", "--limit", str(LIMIT), "--json")
+        until(lambda: cluster.status()["phase"] == "replaying" and cluster.status()["progress"]["num_requests"] > 20)
+        assert "absent: aggregated-" in cluster.run("scale", "aggregated=2")
+        assert "unknown role 'prefill'; known: aggregated" in cluster.fail("scale", "prefill=2", code=2)
+        assert cluster.run("scale", "aggregated=3") == "serving: aggregated-0, aggregated-1, aggregated-2\n"
+        out, err = replay.communicate(timeout=SOON_S)
+        assert "absent: aggregated-1" in cluster.run("drain", "aggregated-1")
+    finally:
+        cluster.run("down")
+    assert replay.returncode == 0, err
+    result = json.loads(out)
+    assert (result["requests"]["finished"], result["requests"]["retried"]) == (LIMIT, 0)
+    assert result["scaling"]["changes"] == 2
+    assert result["scaling"]["by_role"]["aggregated"]["drained"] == 1
