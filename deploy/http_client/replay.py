@@ -171,7 +171,7 @@ def _warnings(front: ServiceFront, summary: ClientSummary) -> list[str]:
     sent_s, ttft_s = summary.lateness.sent_s.p99, summary.ttft_s.p50
     if sent_s is not None and ttft_s is not None and sent_s > LATE_SHARE * ttft_s:
         told.append(
-            f"the client was late: 1 of 100 requests left it {1e3 * sent_s:.1f} ms after its time or later; "
+            f"the client was late: one request in a hundred left it {1e3 * sent_s:.1f} ms after its time or later; "
             "TTFT counts from when they left"
         )
     return told
