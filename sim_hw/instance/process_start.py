@@ -15,7 +15,7 @@ PROCESS_START: Final = Figure(
     30.0,
     "s",
     "assumption: a container from an image that is on the node, Python and its libraries, collective groups over the "
-    "fabric, capture of graphs; a tenth of it or ten times as much would not contradict anything published",
+    "fabric, capture of graphs; nothing is published of it for NPUs",
     Confidence.ESTIMATE,
 )
 """From the command to start an instance until its process is there and begins to load its model."""
