@@ -19,6 +19,9 @@ WITHOUT_RAY = ("unit", "sim", "golden", "exercises")
 LAST = "live"
 """These run after all others, so that Ray is not yet in the process while the others run."""
 
+LIVE_S = 300
+"""Wall seconds after which one of them hangs: what the machine does besides delays a start of Ray by minutes."""
+
 TESTS = Path(__file__).parent
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -67,5 +70,8 @@ def _without_ray(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Live tests go last; the order is otherwise unchanged."""
+    """Live tests go last, and may take their time; the order is otherwise unchanged."""
     items.sort(key=lambda item: _directory(item.path) == LAST)
+    for item in items:
+        if _directory(item.path) == LAST and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIVE_S))

@@ -17,12 +17,9 @@ from workers.ray_shell.carrier import SILENT_S
 from workers.ray_shell.host import HostSpec
 from workers.ray_shell.identity import identity
 from workers.ray_shell.placement_groups import Seating
-from workers.ray_shell.transport import call_all, start_hosts, wait_ready
+from workers.ray_shell.transport import READY_S, call_all, start_hosts, wait_ready
 
 CLOCK: Final = "scheduler.runtime.clock:LiveClock.at_wall_zero"
-
-READY_S: Final = 180.0
-"""Wall seconds for all actors to come up: half a second each on a small machine, and the largest plans have some 50."""
 
 CALL_S: Final = 30.0
 """Wall seconds for a short call to the control plane."""

@@ -21,7 +21,8 @@ PROGRAM = "import sys; from deploy.cli import main; sys.exit(main())"
 SMALL = ("--plan", "2x16p+1x16d+2c", "--metrics-port", "0")
 """A plan with everything in it that comes up quickly, on a free port."""
 
-COMMAND_S = 120.0
+COMMAND_S = 240.0
+"""Longer than any limit of a command's own, which would say more."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,7 @@ import ray
 from workers.ray_shell.host import named
 from workers.ray_shell.identity import Program, own_program
 from workers.ray_shell.placement_groups import on_node
-from workers.ray_shell.transport import call_all
-
-READY_S: Final = 60.0
-"""Wall seconds for a probe to come up on each node."""
+from workers.ray_shell.transport import READY_S, call_all
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray

@@ -17,6 +17,9 @@ from workers.ray_shell.placement_groups import Seating
 LOOK_S: Final = 0.5
 """Wall seconds between two looks at whether somebody wants to give up waiting."""
 
+READY_S: Final = 180.0
+"""Wall seconds for all processes that Ray starts to answer: half a second each on a small machine, where the largest
+plans have some 50; one that has not registered after 60 s (`worker_register_timeout_seconds`) Ray starts again."""
 
 # Ray's types are incomplete.
 _RAY: Final[Any] = ray
