@@ -59,6 +59,7 @@ class HostLoop:
         self._outbox = Outbox(name)
         self._changed = asyncio.Event()
         self._posts: set[asyncio.Task[None]] = set()
+        self._num_in_flight = 0
         self._error: Exception | None = None
         self._is_ended = False
 
@@ -96,7 +97,7 @@ class HostLoop:
                 self._changed.clear()
                 self._stepper.run_until(self._clock.now_ns() + self._lead_ns)
                 self._gather()
-                while len(self._outbox) and len(self._posts) < MAX_IN_FLIGHT:
+                while len(self._outbox) and self._num_in_flight < MAX_IN_FLIGHT:
                     self._start_post()
                 await self._clock.wait(self._changed, self._wake_ns())
         except Exception as error:  # noqa: BLE001 - the next call of `receive` raises it at the control plane
@@ -118,6 +119,7 @@ class HostLoop:
         return self._outbox.next(self._inbound.num_received, deadline_ns, stepper.last_ns, lateness_ns)
 
     def _start_post(self) -> None:
+        self._num_in_flight += 1
         task = asyncio.create_task(self._run_post(encode_envelope(self._next())))
         self._posts.add(task)
         task.add_done_callback(self._posts.discard)
@@ -127,4 +129,6 @@ class HostLoop:
             await self._post(data)
         except Exception as error:  # noqa: BLE001 - the next call of `receive` raises it at the control plane
             self._error = self._error or error
+        # Not left to the end of the task: who wakes of this comes first, and would leave what waits to the next wake.
+        self._num_in_flight -= 1
         self._changed.set()

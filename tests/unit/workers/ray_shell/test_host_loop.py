@@ -91,6 +91,36 @@ def test_what_a_wake_says_is_posted_with_its_due_time() -> None:
     assert [(e.sequence, e.deadline_ns, e.items) for e in posted] == [(1, NEVER_NS, [("core", 100, ArrivalsEnded())])]
 
 
+def test_what_is_said_while_a_post_is_under_way_is_posted_as_soon_as_it_has_arrived() -> None:
+    """Though no deadline comes, and no command."""
+    clock, posted, arrived = StillClock(), list[Envelope](), asyncio.Event()
+
+    async def post(data: bytes) -> None:
+        posted.append(decode_envelope(data))
+        await arrived.wait()
+
+    loop = HostLoop("host", [Alarm()], clock, post)
+
+    async def run() -> None:
+        running = asyncio.create_task(loop.run())
+        for sequence, at_ns in enumerate((100, 200)):
+            loop.receive(command(sequence, at_ns))
+            clock.time_ns = at_ns
+            for _ in range(5):
+                await asyncio.sleep(0)
+            loop._changed.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert [one.items[0][1] for one in posted] == [100]
+        arrived.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(run())
+    assert [one.items[0][1] for one in posted] == [100, 200]
+
+
 def test_much_at_once_is_split_and_what_is_left_is_told() -> None:
     clock, _, loop = make(num_said=MAX_ITEMS + 1)
     clock.time_ns = 10
