@@ -16,7 +16,7 @@ from deploy.live.control_calls import COMMANDS
 from deploy.live.fleet_spec import FleetSpec, LiveOutcome
 from deploy.live.session import RunSpec, Session
 from deploy.live.telemetry import Telemetry
-from deploy.run.garbage_collection import settle
+from deploy.run.garbage_collection import settle, sweep
 from scheduler.metrics.subject import RunOutcome
 from scheduler.protocol.errors import ClusterError, ConfigError, WorkerLostError
 from scheduler.protocol.fabric_parts import in_order
@@ -297,6 +297,7 @@ class ControlPlane:
 
     async def _run(self, session: Session, *, is_replay: bool) -> LiveEnd:
         self._session = session
+        sweep()  # the one before, while no clock runs
         try:
             await session.begin()
         except Exception:

@@ -10,7 +10,7 @@ from weakref import ref
 import pytest
 
 from deploy.run import replay
-from deploy.run.garbage_collection import ALLOCATIONS, patient_collection
+from deploy.run.garbage_collection import ALLOCATIONS, patient_collection, settle, sweep
 from deploy.run.replay import ReplayJob, replay_virtual
 from deploy.settings.load import load_settings
 from scheduler.runtime.virtual import VirtualRuntime
@@ -71,3 +71,18 @@ def test_what_held_before_comes_back() -> None:
     with patient_collection():
         assert gc.get_threshold()[0] == ALLOCATIONS
     assert gc.get_threshold() == before
+
+
+def test_what_a_process_that_has_settled_drops_in_one_piece_is_swept_away() -> None:
+    thresholds = gc.get_threshold()
+    settle()
+    try:
+        piece = Cyclic()
+        is_there = ref(piece)
+        del piece
+        assert is_there() is not None
+        sweep()
+        assert is_there() is None
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
