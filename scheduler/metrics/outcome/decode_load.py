@@ -9,16 +9,17 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
-from scheduler.metrics.columns import NS_PER_S, ratio
+from scheduler.metrics.columns import NS_PER_S, Floats, ratio
 from scheduler.metrics.outcome.ended_run import EndedRun
-from scheduler.metrics.outcome.timeline import kv_columns, step_edges
+from scheduler.metrics.outcome.timeline import kv_columns, presence, step_edges
 
 
 class DecodeLoad(Struct, frozen=True):
     """Of all decode instances together; None where there is nothing to tell it from.
 
     `batch_per_npu`: mean sequences running on an NPU, while steps run. `kv_used_mean`, `kv_used_peak`: share of the
-    room for KV, over the run and in the fullest step of the time line; `kv_free_least` is what the latter leaves.
+    room for KV, over the run and in the fullest step of the time line; `kv_free_least` is what the latter leaves. Where
+    instances come and go, the room is that of those that are there.
     """
 
     batch_per_npu: float | None
@@ -40,10 +41,19 @@ def _batch_per_npu(run: EndedRun) -> float | None:
 
 
 def _kv_shares(run: EndedRun) -> tuple[float | None, float | None, float | None]:
-    capacity = sum(run.info.decode_kv_tokens.values())
     edges = step_edges(run.span_s)
-    if not capacity or len(edges) < 2:
+    seconds, room = np.diff(edges), _room(run, edges)
+    if not room.any():
         return None, None, None
-    held = sum(kv_columns(run.collector, run.present, edges).values(), np.zeros(len(edges) - 1))
-    peak = float(held.max()) / capacity
-    return float(np.dot(held, np.diff(edges))) / run.span_s / capacity, peak, max(0.0, 1.0 - peak)
+    held = sum(kv_columns(run.collector, run.present, edges).values(), np.zeros(len(seconds)))
+    peak = float(np.divide(held, room, out=np.zeros_like(held), where=room > 0).max())
+    return float(np.dot(held, seconds)) / float(np.dot(room, seconds)), peak, max(0.0, 1.0 - peak)
+
+
+def _room(run: EndedRun, edges: Floats) -> Floats:
+    """KV tokens that there is room for in each step, shape (num_steps,)."""
+    tokens = run.info.decode_kv_tokens
+    if not run.collector.comes_and_goes:
+        return np.full(len(edges) - 1, float(sum(tokens.values())))
+    there = presence(run.collector, edges)
+    return sum((there[address] * room for address, room in tokens.items()), np.zeros(len(edges) - 1))

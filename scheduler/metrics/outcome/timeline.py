@@ -18,7 +18,7 @@ from scheduler.core.request_table import NOT_YET
 from scheduler.metrics.columns import NS_PER_S, Bools, Floats, Ints, Rows
 from scheduler.metrics.layout import is_of_stage
 from scheduler.metrics.outcome.collector import Collector
-from scheduler.metrics.outcome.usage import with_powerless_gaps
+from scheduler.metrics.outcome.usage import powered_ns, with_powerless_gaps
 from scheduler.metrics.records import Records
 from scheduler.protocol.fabric_messages import Plane
 from scheduler.protocol.finish import FAILED, FINISHED, REJECTED
@@ -131,25 +131,42 @@ def _plane_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
 
 def _instance_columns(collector: Collector, edges: Floats) -> dict[str, Floats]:
     """Busy share and watts of each instance."""
-    rows = with_powerless_gaps(collector.usage_rows()) if collector.has_gaps else collector.usage_rows()
-    order = np.argsort(rows["instance"], kind="stable")
-    bounds = np.searchsorted(rows["instance"][order], np.arange(len(collector.instances) + 1))
     edges_ns, seconds = edges * NS_PER_S, _seconds(edges)
     columns: dict[str, Floats] = {}
-    for index, instance in enumerate(collector.instances):
-        own: Rows = rows[order[bounds[index] : bounds[index + 1]]]
-        columns[f"busy:{instance.address}"] = _course(own, "busy_ns", edges_ns) / NS_PER_S / seconds
-        columns[f"watts:{instance.address}"] = _course(own, "joules", edges_ns) / seconds
+    for address, own in _accounts(collector).items():
+        columns[f"busy:{address}"] = _course(own, own["busy_ns"], edges_ns) / NS_PER_S / seconds
+        columns[f"watts:{address}"] = _course(own, own["joules"], edges_ns) / seconds
     return columns
 
 
-def _course(rows: Rows, field: str, edges_ns: Floats) -> Floats:
-    """What accounts that join seamlessly add up to in each step, shape (num_steps,), each spread evenly over its time.
+def presence(collector: Collector, edges: Floats) -> dict[str, Floats]:
+    """For which share of each step each instance had its NPUs, by address, shape (num_steps,)."""
+    edges_ns, seconds = edges * NS_PER_S, _seconds(edges)
+    return {
+        address: _course(own, powered_ns(own), edges_ns) / NS_PER_S / seconds
+        for address, own in _accounts(collector).items()
+    }
+
+
+def _accounts(collector: Collector) -> dict[str, Rows]:
+    """Accounts of each instance that join seamlessly, by address."""
+    rows = with_powerless_gaps(collector.usage_rows()) if collector.has_gaps else collector.usage_rows()
+    order = np.argsort(rows["instance"], kind="stable")
+    bounds = np.searchsorted(rows["instance"][order], np.arange(len(collector.instances) + 1))
+    return {
+        instance.address: rows[order[bounds[index] : bounds[index + 1]]]
+        for index, instance in enumerate(collector.instances)
+    }
+
+
+def _course(rows: Rows, amounts: Ints | Floats, edges_ns: Floats) -> Floats:
+    """What amounts of accounts that join seamlessly add up to in each step, shape (num_steps,), each spread evenly over
+    the time of its account.
 
     `edges_ns`, like all edges here, has shape (num_steps + 1,).
     """
     ends = np.concatenate([[0.0], rows["end_ns"]])
-    total = np.concatenate([[0.0], np.cumsum(rows[field], dtype=np.float64)])
+    total = np.concatenate([[0.0], np.cumsum(amounts, dtype=np.float64)])
     return np.diff(np.interp(edges_ns, ends, total))
 
 

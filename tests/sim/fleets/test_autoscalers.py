@@ -32,6 +32,13 @@ prompt_tokens: {mean: 12000, cv: 0.3, minimum: 1000, maximum: 60000}
 output_tokens: {mean: 300, cv: 0.3, minimum: 100, maximum: 12000}
 """
 
+SHORT = """
+num_requests: 200
+arrivals: {rate_per_s: 0.4}
+prompt_tokens: {mean: 12000, cv: 0.3, minimum: 1000, maximum: 60000}
+output_tokens: {mean: 1500, cv: 0.3, minimum: 100, maximum: 12000}
+"""
+
 
 def replay(folder: Path, workload: str, faults: FaultPlan | None = None, **settings: Any) -> ReplayResult:
     """On 128 H20 in instances of 8."""
@@ -75,3 +82,14 @@ def test_losses_while_instances_come_and_go(tmp_path: Path) -> None:
     assert log_of(result).scalings
     scaling = result.document()["scaling"]
     assert scaling["npu_hours"] == pytest.approx(sum(one["npu_hours"] for one in scaling["by_role"].values()))
+
+
+def test_instances_that_are_not_there_have_no_part_in_how_full_decode_is(tmp_path: Path) -> None:
+    """A scaler that keeps the plan, with room for as many again."""
+    plan, least = "2x8p+2x8d", "prefill=2,decode=2"
+    plain = replay(tmp_path, SHORT, plan=plan).document()
+    kept = replay(tmp_path, SHORT, plan=plan, autoscaler="threshold", autoscaler_min=least).document()
+    assert kept["scaling"]["changes"] == 0
+    assert plain["decode_load"]["kv_used_mean"] > 0.01
+    assert kept["decode_load"] == plain["decode_load"]
+    assert kept["per_npu"] == plain["per_npu"]
