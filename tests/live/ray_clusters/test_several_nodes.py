@@ -156,3 +156,25 @@ def test_a_fleet_on_an_existing_cluster_survives_its_nodes_and_leaves_nothing(no
         assert not groups()
         wait_for(lambda: free_npus() == 2 * NODE_NPUS, "NPUs given back")
         assert _RAY.get(job.remote(), timeout=30) == "served"
+
+        # The runs of a sweep are tasks on it, and say what they say on a node of their own.
+        answers = [
+            user.run("sweep", str(swept(tmp_path)), "--out", str(tmp_path / name), "--json", *options)
+            for name, options in (("there", ship), ("here", ("--jobs", "1")))
+        ]
+        assert answers[0] == answers[1]
+        assert kept(tmp_path / "there") == kept(tmp_path / "here")
+        assert len(kept(tmp_path / "there")) == 3
+        assert _RAY.get(job.remote(), timeout=30) == "served"
+
+
+def swept(folder: Path) -> Path:
+    """Three runs."""
+    file = folder / "sweep.yaml"
+    file.write_text(f"trace: {DEMO}\nslo: ttft=200ms,tpot=50ms\nlimit: 200\nvary: {{rate_scale: [1.0, 2.0, 4.0]}}\n")
+    return file
+
+
+def kept(out: Path) -> dict[str, bytes]:
+    """What each run of a sweep came to."""
+    return {path.name: path.read_bytes() for path in (out / "runs").glob("*.json")}
