@@ -242,17 +242,17 @@ class Routes:
 
     def _make_expert_traffic(self) -> ExpertTraffic:
         """Every route of the pool over the links of an instance with expert traffic knows of it."""
-        routes = [route for routes in self._by_ends.values() for route in routes]
-        lanes: dict[int, list[int]] = {}
-        for route in routes:
-            for link in route.links:
-                lanes.setdefault(link, []).append(route.lanes[0])
+        over: dict[int, list[Route]] = {}
+        for routes in self._by_ends.values():
+            for route in routes:
+                for link in route.links:
+                    over.setdefault(link, []).append(route)
+        lanes = {link: [route.lanes[0] for route in routes] for link, routes in over.items()}
         loads = ExpertTraffic(self._config.expert_links, self.planes.get(Plane.UB), lanes)
         for traffic in loads.all:
             for direction, link in enumerate((traffic.ends.into, traffic.ends.out)):
-                for route in routes:
-                    if link in route.links:
-                        route.expert_traffic, route.direction = traffic, direction
+                for route in over.get(link, ()):
+                    route.expert_traffic, route.direction = traffic, direction
         return loads
 
     def of(self, message: StartTransfer) -> list[Route]:
