@@ -68,8 +68,12 @@ def until(is_true: Callable[[], bool]) -> None:
 
 
 def decided(folder: Path) -> list[tuple[object, ...]]:
-    """What was decided in a run, in its order."""
-    return [(dict(one.wanted), dict(one.which), one.reason) for one in open_run(str(folder)).scalings]
+    """What was decided in a run, in its order: what is wanted, how many come and go, and why. Who that is depends on
+    who has the least to do at the moment."""
+    return [
+        (dict(one.wanted), {kind: len(those) for kind, those in one.which.items()}, one.reason)
+        for one in open_run(str(folder)).scalings
+    ]
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs the program prometheus")
@@ -165,7 +169,9 @@ def test_other_fleets_serve_live(tmp_path: Path, plan: str) -> None:
     expected = json.loads(cluster.run(*(one for one in replay if one not in ("--live", "--speed", "10"))))
     assert result["requests"] == expected["requests"]
     assert result["requests"]["finished"] == 100
-    assert result["tokens"] == expected["tokens"]
+    # Not those computed: who is looked up before the one before it is stored finds nothing of it.
+    for name in ("prompt", "output", "wasted_prompt", "wasted_output"):
+        assert result["tokens"][name] == expected["tokens"][name]
     assert 0.9 < result["tpot_s"]["p50"] / expected["tpot_s"]["p50"] < 3
     assert result.get("clusters", {}).keys() == expected.get("clusters", {}).keys()
 
